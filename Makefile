@@ -1,0 +1,48 @@
+# make demo   run the whole pipeline on scikit-learn's digits: no download, no GPU
+# make test   run all checks: format, lint, types, tests
+# make lock   resolve the dependencies of pyproject.toml anew
+# TORCH=cpu   with any of them: the smaller build of torch, for machines without an NVIDIA GPU
+
+PYTHON ?= python3
+TORCH ?= default
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+INSTALLED := .venv/installed-$(TORCH)
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lock check-lock
+demo: $(INSTALLED)
+	python -m flows.demo
+
+test: $(INSTALLED)
+	ruff format --check .
+	ruff check .
+	mypy
+	pytest
+
+.venv/installed-default: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(PIP) install -r requirements.lock
+	touch $@
+
+# The lock without torch and its CUDA libraries, then torch's own CPU build of the same version.
+.venv/installed-cpu: requirements-cpu.lock
+	$(PYTHON) -m venv .venv
+	$(PIP) install --no-deps -r requirements-cpu.lock
+	$(PIP) install --index-url https://download.pytorch.org/whl/cpu \
+	  $$(sed -nE 's/^ *"(torch(vision)?==[^"]*)",/\1/p' pyproject.toml)
+	touch $@
+
+UV := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+  --generate-hashes --quiet
+lock:
+	$(UV) --output-file requirements.lock
+	$(UV) --output-file requirements-cpu.lock \
+	  $$(sed -nE 's/^((torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z]*)==.*)/\1/p' \
+	    requirements.lock | sed -E 's/==.*//; /^nvidia-ml-py$$/d; s/^/--no-emit-package /')
+
+# Prove that the lock installs in an empty virtual environment.
+check-lock:
+	rm -rf .venv-check && $(PYTHON) -m venv .venv-check
+	.venv-check/bin/python -m pip install --quiet -r requirements.lock
+	.venv-check/bin/python -m pip check
+	rm -rf .venv-check

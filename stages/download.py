@@ -1,0 +1,23 @@
+"""Fetch the images that `data.source` names and store them as arrays, with their provenance.
+
+Reads the source, by way of MIRROR where that is set; writes data/raw, see vision/data.py.
+Run: python -m stages.download
+"""
+
+import sys
+
+from stages.runner import run_stage
+from vision.data import RAW_DIR
+from vision.params import load_section
+from vision.sources import DataParams, open_source, save_raw
+
+
+def main() -> None:
+    params = load_section("data", DataParams)
+    raw = open_source(params)
+    save_raw(raw, params.image_px, RAW_DIR)
+    print(raw.provenance["note"])
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("download", main, sys.argv[1:]))

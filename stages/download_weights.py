@@ -1,0 +1,23 @@
+"""Fetch the weights that a fine-tuning recipe starts from, and check that they fit ResNet18.
+
+Reads what `finetune.NAME.weights` names; writes data/pretrained/NAME, see vision/pretrained.py.
+Run: python -m stages.download_weights paper
+"""
+
+import sys
+
+from stages.runner import run_stage
+from vision.params import get_value, read_params
+from vision.pretrained import PRETRAINED_DIR
+from vision.weights import open_weights, save_weights
+
+
+def main(name: str) -> None:
+    key = f"finetune.{name}.weights"
+    weights = open_weights(get_value(read_params(), key), key)
+    save_weights(weights, PRETRAINED_DIR / name)
+    print(weights.manifest["note"])
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("download-weights", main, sys.argv[1:]))

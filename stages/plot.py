@@ -1,0 +1,69 @@
+"""Draw the figures and write the report.
+
+Reads data/raw/manifest.json and classes.json, data/split/summary.json, and of each listed model
+data/training/NAME and data/predictions/NAME/metrics.json; writes reports/.
+Run: python -m stages.plot
+"""
+
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from stages.runner import run_stage
+from vision.figures import PlotParams, draw_figures
+from vision.files import write_bytes, write_json, write_rows, write_text
+from vision.params import load_section
+from vision.report import build_report, list_epochs, render_html, render_markdown, summarise
+from vision.runs import ModelsParams, Results, load_results
+
+REPORTS_DIR = Path("reports")
+
+
+def main() -> None:
+    models, params = load_section("models", ModelsParams), load_section("plot", PlotParams)
+    results = load_results(models)
+    figures = draw_figures(results, params)
+    report = build_report(results, params)
+    write_figures(figures)
+    write_json(REPORTS_DIR / "metrics.json", summarise(results))
+    write_rows(REPORTS_DIR / "curves.csv", list_epochs(results))
+    write_text(REPORTS_DIR / "report.md", render_markdown(report))
+    write_text(REPORTS_DIR / "report.html", render_html(report, figures))
+    print_results(results)
+
+
+def write_figures(figures: dict[str, bytes]) -> None:
+    """Write the figures and remove those of models that are no longer listed."""
+    folder = REPORTS_DIR / "figures"
+    for file, png in figures.items():
+        write_bytes(folder / file, png)
+    for path in folder.glob("*.png"):
+        if path.name not in figures:
+            path.unlink()
+
+
+def print_results(results: Results) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("model")
+    for title in ("val %", "test %", "interval", "seconds"):
+        table.add_column(title, justify="right")
+    for run in results.runs:
+        test = run.metrics
+        bounds = [f"{100 * test[key]:.1f}" for key in ("accuracy_low", "accuracy_high")]
+        table.add_row(
+            run.label,
+            f"{100 * run.training['val_accuracy']:.1f}",
+            f"{100 * test['accuracy']:.1f}",
+            f"[{bounds[0]}, {bounds[1]}]",
+            f"{run.timing['train_seconds']:,.0f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(str(REPORTS_DIR / "report.html"), highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("plot", main, sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""Deal the images into train, val and test, stratified by class, from the seed.
+
+Reads data/raw; writes data/split: train.npy, val.npy, test.npy, summary.json.
+Run: python -m stages.split
+"""
+
+import sys
+
+import numpy as np
+
+from stages.runner import run_stage
+from vision.data import RAW_DIR, SPLIT_DIR
+from vision.files import read_array, read_json, write_array, write_json
+from vision.params import load_section, load_seed
+from vision.splits import SplitParams, count_classes, split_images
+
+
+def main() -> None:
+    seed, params = load_seed(), load_section("split", SplitParams)
+    labels = np.asarray(read_array(RAW_DIR / "labels.npy"))
+    subsets = np.asarray(read_array(RAW_DIR / "subsets.npy"))
+    parts = split_images(read_array(RAW_DIR / "images.npy"), labels, subsets, params, seed)
+    classes = read_json(RAW_DIR / "classes.json")
+    summary = {}
+    for subset, indices in parts.items():
+        name = subset.name.lower()
+        write_array(SPLIT_DIR / f"{name}.npy", indices)
+        counts = count_classes(labels[indices], classes)
+        summary[name] = {"n": len(indices), "per_class": counts}
+    write_json(SPLIT_DIR / "summary.json", summary)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("split", main, sys.argv[1:]))

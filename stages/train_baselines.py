@@ -1,0 +1,36 @@
+"""Train a hand-made network from random weights and keep its best epoch on validation.
+
+Reads data/raw, data/split; writes data/models/NAME, data/training/NAME.
+Run: python -m stages.train_baselines two-layer-fc
+"""
+
+import sys
+
+import torch
+
+from stages.runner import run_stage
+from vision.baselines import load_baseline
+from vision.data import load_split
+from vision.models import build_model, count_parameters
+from vision.params import load_seed
+from vision.results import save_training
+from vision.training import describe_model, fit
+
+
+def main(name: str) -> None:
+    seed, params = load_seed(), load_baseline(name)
+    train, val = load_split("train"), load_split("val")
+    spec = describe_model(params.architecture, params, train, **params.get_options())
+    torch.manual_seed(seed)
+    model = build_model(spec)
+    result = fit(model, spec, train, val, params, seed)
+    facts = {
+        "family": "baselines",
+        "pretrained": None,
+        "trainable_parameters": count_parameters(model),
+    }
+    save_training(name, spec, params, result, seed, facts)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("train-baselines", main, sys.argv[1:]))

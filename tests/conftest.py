@@ -1,0 +1,46 @@
+"""Small data for all tests: real formats, made on the spot, offline."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vision.data import ImageSet
+from vision.files import write_array, write_json
+
+os.environ.pop("MIRROR", None)  # a mirror of the user's must not decide a test
+CLASSES = ("blue", "green", "red")
+
+
+def make_images(per_class: int, image_px: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy squares whose colour is their class: (N, P, P, 3) uint8 and (N,) int64."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(CLASSES)), per_class)
+    images = rng.integers(0, 90, (len(labels), image_px, image_px, 3), dtype=np.uint8)
+    images[np.arange(len(labels)), :, :, 2 - labels] += 120
+    return images, labels.astype(np.int64)
+
+
+def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet:
+    images, labels = make_images(per_class, image_px, seed)
+    return ImageSet(images, labels, np.arange(len(labels)), CLASSES)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def raw(workspace: Path) -> Path:
+    """A data/raw of 60 coloured squares, 20 a class, of which the source splits none."""
+    images, labels = make_images(20)
+    folder = workspace / "data/raw"
+    write_array(folder / "images.npy", images)
+    write_array(folder / "labels.npy", labels)
+    write_array(folder / "subsets.npy", np.zeros(len(labels), np.uint8))
+    write_json(folder / "classes.json", list(CLASSES))
+    return folder

@@ -1,0 +1,142 @@
+"""A small data/ tree, as the stages before `plot` leave it, for the tests of the report."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from vision.files import write_json, write_rows, write_text
+from vision.metrics import EvaluateParams, measure
+
+CLASSES = ("cat", "dog", "ship")
+MODELS = {  # name -> test accuracy that it is given, roughly
+    "two-layer-fc": 0.5,
+    "three-layer-cnn": 0.7,
+    "paper": 0.85,
+}
+JUDGING = EvaluateParams(batch_size=8, bootstrap_resamples=100, confidence=0.95)
+STAND_IN = {
+    "official": False,
+    "name": "resnet18-imagenet-partial.safetensors",
+    "sha256": "4e34" * 16,
+    "verified": None,
+    "weights": "imagenet",
+    "note": "The last block starts as the identity.",
+}
+
+
+def write_tree(
+    root: Path,
+    classes: tuple[str, ...] = CLASSES,
+    models: dict[str, float] | None = None,
+    n_test: int = 60,
+    epochs: int = 4,
+    **manifest: Any,
+) -> None:
+    """Write params.yaml, dvc.yaml and data/ for `plot`; `manifest` overrides that of the images."""
+    models = MODELS if models is None else models
+    baselines = [name for name in models if name in ("two-layer-fc", "three-layer-cnn")]
+    finetune = [name for name in models if name not in baselines]
+    params = {
+        "models": {"baselines": baselines, "finetune": finetune, "evaluate": list(models)},
+        "plot": {"dpi": 60, "most_confused": 3},
+    }
+    write_text(root / "params.yaml", yaml.safe_dump(params))
+    dvc = {"stages": {"plot": {"cmd": "", "deps": ["data"], "params": ["models", "plot"]}}}
+    write_text(root / "dvc.yaml", yaml.safe_dump(dvc))
+    _write_images(root, classes, n_test, manifest)
+    for name, accuracy in models.items():
+        write_training(root, name, make_history(epochs, accuracy), name in baselines)
+        write_metrics(root, name, *make_logits(classes, n_test, accuracy), classes)
+
+
+def _write_images(
+    root: Path, classes: tuple[str, ...], n_test: int, manifest: dict[str, Any]
+) -> None:
+    counts = {"train": 8 * n_test, "val": n_test, "test": n_test}
+    facts = {
+        "source": "cifar10",
+        "official": True,
+        "name": "cifar-10-python.tar.gz",
+        "sha256": "6d95" * 16,
+        "verified": "md5 of the official page",
+        "image_px": 32,
+        "n_images": 10 * n_test,
+        "n_classes": len(classes),
+        "counts": counts,
+        "note": "From the official address.",
+    }
+    write_json(root / "data/raw/manifest.json", facts | manifest)
+    write_json(root / "data/raw/classes.json", list(classes))
+    split = {
+        subset: {"n": n, "per_class": {name: n // len(classes) for name in classes}}
+        for subset, n in counts.items()
+    }
+    write_json(root / "data/split/summary.json", split)
+
+
+def make_history(epochs: int, accuracy: float) -> list[dict[str, float]]:
+    """Return epochs in which training pulls ahead and validation loss turns up half-way."""
+    rows = []
+    for epoch in range(1, epochs + 1):
+        done = epoch / epochs
+        rows.append(
+            {
+                "epoch": epoch,
+                "train_loss": 2.3 * (1 - done) ** 2 + 0.1,
+                "train_accuracy": accuracy * (0.6 + 0.55 * done),
+                "val_loss": 1.2 - 1.2 * accuracy * done + 0.8 * done**3,
+                "val_accuracy": accuracy * (0.7 + 0.5 * done - 0.2 * done**3),
+            }
+        )
+    return rows
+
+
+def write_training(
+    root: Path, name: str, history: list[dict[str, float]], baseline: bool, **facts: Any
+) -> None:
+    best = max(history, key=lambda row: row["val_accuracy"])
+    figures = {key: value for key, value in best.items() if key != "epoch"}
+    summary = {
+        **figures,
+        "family": "baselines" if baseline else "finetune",
+        "architecture": name if baseline else "resnet18",
+        "parameters": 11_181_642,
+        "trainable_parameters": 11_181_642,
+        "epochs": len(history),
+        "best_epoch": best["epoch"],
+        "last": {key: value for key, value in history[-1].items() if key != "epoch"},
+        "input_px": 32,
+        "seed": 0,
+        "recipe": {"epochs": len(history), "optimizer": "sgd" if baseline else "adam"},
+        "pretrained": None if baseline else STAND_IN | {"official": True, "verified": "sha256"},
+    }
+    timing = {"train_seconds": 81.5, "images_per_second": 5500.0}
+    timing |= {"device": "2 CPU cores (EPYC)", "threads": 2, "torch": "2.14.1"}
+    folder = root / "data/training" / name
+    write_rows(folder / "history.csv", history)
+    write_json(folder / "summary.json", summary | facts)
+    write_json(folder / "timing.json", timing)
+
+
+def make_logits(
+    classes: tuple[str, ...], n: int, accuracy: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, classes) float32 logits that are right about as often as asked, and labels."""
+    rng = np.random.default_rng(int(1000 * accuracy))
+    labels = np.arange(n) % len(classes)
+    odds = np.where(rng.random(n) < accuracy, 0, 1)
+    shift = odds * np.minimum(1 + rng.geometric(0.5, n) - 1, len(classes) - 1)
+    logits = rng.normal(size=(n, len(classes)))
+    logits[np.arange(n), (labels + shift) % len(classes)] += 8
+    return logits.astype(np.float32), labels
+
+
+def write_metrics(
+    root: Path, name: str, logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
+) -> None:
+    metrics = measure(logits, labels, classes, JUDGING, seed=0)
+    keys = ("accuracy", "accuracy_low", "accuracy_high", "loss")
+    metrics["last_epoch"] = {key: metrics[key] for key in keys} | {"epoch": 4}
+    write_json(root / "data/predictions" / name / "metrics.json", metrics)

@@ -1,0 +1,81 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages import download, download_weights
+from stages.runner import run_stage
+from tests.vision.pictures import BLUE, RED, encode, paint, write_folder
+
+DVC = """
+stages:
+  download: {cmd: x, params: [data]}
+  download-weights:
+    matrix: {model: [paper]}
+    cmd: x
+    params: ["finetune.${item.model}.weights"]
+"""
+PETS = {"cats/1.png": RED, "dogs/1.png": BLUE, "dogs/2.jpg": encode(paint("blue", (40, 9)), "JPEG")}
+
+
+@pytest.fixture(autouse=True)
+def _project(workspace: Path) -> None:
+    Path("dvc.yaml").write_text(DVC)
+
+
+def set_source(source: str) -> None:
+    Path("params.yaml").write_text(f"data: {{source: {source}, image_px: 16}}")
+
+
+def run_download() -> int:
+    return run_stage("download", download.main, [])
+
+
+def read_outs(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_all_files_of_a_data_set_are_written() -> None:
+    set_source("digits")
+    assert run_download() == 0
+    expected = {"images.npy", "labels.npy", "subsets.npy", "classes.json", "manifest.json"}
+    assert set(read_outs("data/raw")) == expected
+
+
+@pytest.mark.parametrize("source", ["digits", "pets"])
+def test_two_runs_write_the_same_bytes(workspace: Path, source: str) -> None:
+    write_folder(workspace / "pets", PETS)
+    set_source(source)
+    run_download()
+    first = read_outs("data/raw")
+    shutil.rmtree("data/raw")
+    run_download()
+    assert read_outs("data/raw") == first
+
+
+def test_a_folder_elsewhere_gives_the_same_bytes(workspace: Path) -> None:
+    outs = []
+    for parent in ("here", "there"):
+        write_folder(workspace / parent / "pets", dict(reversed(PETS.items())))
+        set_source(f"{parent}/pets")
+        run_download()
+        outs.append(read_outs("data/raw"))
+    assert outs[0] == outs[1]
+
+
+def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    set_source("nowhere")
+    assert run_download() == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("params.yaml").write_text("data: {source: digits, image_size: 16}")
+    assert run_download() == 1
+    assert "image_size" in capsys.readouterr().err
+
+
+def test_weights_none_writes_a_manifest() -> None:
+    Path("params.yaml").write_text("finetune: {paper: {weights: none}}")
+    assert run_stage("download-weights", download_weights.main, ["paper"]) == 0
+    assert set(read_outs("data/pretrained/paper")) == {"manifest.json"}

@@ -1,0 +1,104 @@
+"""split, train-baselines, finetune-resnet and evaluate, called one after the other on squares."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stages import evaluate, finetune_resnet, split, train_baselines
+from vision.files import read_array, write_json
+
+PARAMS = {
+    "seed": 0,
+    "split": {"val_fraction": 0.25, "test_fraction": 0.2},
+    "baselines": {
+        "fc": {
+            "architecture": "two-layer-fc",
+            "hidden_units": 16,
+            "epochs": 3,
+            "batch_size": 8,
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+        }
+    },
+    "finetune": {
+        "net": {
+            "weights": "none",
+            "epochs": 1,
+            "batch_size": 8,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "input_px": 32,
+        }
+    },
+    "evaluate": {"batch_size": 5, "bootstrap_resamples": 100, "confidence": 0.9},
+}
+
+
+@pytest.fixture
+def project(raw: Path) -> Path:
+    folder = raw.parents[1]
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    split.main()
+    return folder
+
+
+def read_metrics(project: Path, name: str) -> dict[str, object]:
+    metrics: dict[str, object] = json.loads(
+        (project / f"data/predictions/{name}/metrics.json").read_text()
+    )
+    return metrics
+
+
+def test_the_split_counts_its_classes(project: Path) -> None:
+    summary = json.loads((project / "data/split/summary.json").read_text())
+    assert [summary[name]["n"] for name in ("train", "val", "test")] == [36, 12, 12]
+    assert summary["test"]["per_class"] == {"blue": 4, "green": 4, "red": 4}
+
+
+def test_a_baseline_is_trained_and_judged(project: Path) -> None:
+    train_baselines.main("fc")
+    evaluate.main("fc")
+    metrics = read_metrics(project, "fc")
+    logits = read_array(project / "data/predictions/fc/test_logits.npy")
+    labels = read_array(project / "data/raw/labels.npy")
+    test = read_array(project / "data/split/test.npy")
+    assert metrics["accuracy"] == np.mean(logits.argmax(1) == labels[test])
+    assert metrics["n"] == 12
+    assert read_array(project / "data/predictions/fc/val_logits.npy").shape == (12, 3)
+
+
+def test_predictions_are_named_for_dvc_plots(project: Path) -> None:
+    train_baselines.main("fc")
+    evaluate.main("fc")
+    lines = (project / "data/predictions/fc/predictions.csv").read_text().splitlines()
+    assert lines[0] == "actual,predicted"
+    assert len(lines) == 13
+    assert {line.split(",")[0] for line in lines[1:]} == {"blue", "green", "red"}
+
+
+def test_the_last_epoch_is_judged_beside_the_best(project: Path) -> None:
+    train_baselines.main("fc")
+    evaluate.main("fc")
+    last = read_metrics(project, "fc")["last_epoch"]
+    assert isinstance(last, dict)
+    assert last["epoch"] == 3
+    assert set(last) == {"epoch", "accuracy", "accuracy_low", "accuracy_high", "loss"}
+
+
+def test_a_resnet_without_pretrained_weights_is_trained_and_judged(project: Path) -> None:
+    write_json(project / "data/pretrained/net/manifest.json", {"weights": "none"})
+    finetune_resnet.main("net")
+    evaluate.main("net")
+    summary = json.loads((project / "data/training/net/summary.json").read_text())
+    assert summary["family"] == "finetune"
+    assert summary["parameters"] == 11_689_512 - 513 * (1000 - 3)
+    assert read_metrics(project, "net")["n"] == 12
+
+
+def test_training_never_opens_the_test_images(project: Path) -> None:
+    (project / "data/split/test.npy").unlink()
+    train_baselines.main("fc")
+    assert (project / "data/models/fc/best.safetensors").exists()

@@ -1,0 +1,273 @@
+"""The pipeline as a whole, run by DVC for real on digits.
+
+One small run of all stages is shared by the tests; each change starts from its results.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from vision.params import get_value, read_params
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+SMALL: dict[str, Any] = {
+    "data.source": "digits",
+    "data.image_px": 16,
+    "evaluate.bootstrap_resamples": 100,
+    "plot.dpi": 50,
+    "baselines.two-layer-fc.epochs": 1,
+    "baselines.two-layer-fc.hidden_units": 32,
+    "baselines.three-layer-cnn.epochs": 1,
+    "finetune.paper.epochs": 1,
+    "finetune.paper.weights": "none",
+    "finetune.tuned.epochs": 1,
+    "finetune.tuned.input_px": 16,
+    "finetune.tuned.weights": "none",
+}
+TIMED = ("data/timings/", "reports/report.md", "reports/report.html")
+
+
+def set_value(project: Path, key: str, value: Any) -> None:
+    path = project / "params.yaml"
+    params = read_params(path)
+    section, _, last = key.rpartition(".")
+    (get_value(params, section) if section else params)[last] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def run(project: Path, *command: str) -> str:
+    """Run a command in the project; return its output, standard error included."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
+
+
+def repro(project: Path, *arguments: str) -> set[str]:
+    """Run `dvc repro` and return the stages that ran."""
+    output = run(project, "dvc", "repro", *arguments)
+    return set(re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE))
+
+
+def hash_files(project: Path, *folders: str) -> dict[str, str]:
+    files = (file for folder in folders for file in (project / folder).rglob("*") if file.is_file())
+    return {
+        str(file.relative_to(project)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with small params, all stages run, and everything committed."""
+    folder = tmp_path_factory.mktemp("project")
+    listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    (folder / "reports").mkdir()
+    shutil.copyfile(ROOT / "reports/.gitignore", folder / "reports/.gitignore")
+    for key, value in SMALL.items():
+        set_value(folder, key, value)
+    run(folder, "git", "init", "--quiet")
+    for key in ("user.name", "user.email"):
+        run(folder, "git", "config", key, "test@example.org")
+    commit(folder)
+    repro(folder)
+    commit(folder)
+    return folder
+
+
+def commit(project: Path) -> None:
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "--message", "Record")
+
+
+@pytest.fixture
+def changed(project: Path) -> Iterator[Path]:
+    """The project, put back as it was after the test."""
+    yield project
+    run(project, "git", "checkout", "--quiet", "--", ".")
+    run(project, "git", "clean", "--quiet", "--force", "-d", "photos")
+    run(project, "dvc", "checkout", "--quiet", "--force")
+
+
+def list_members(project: Path) -> dict[str, list[str]]:
+    """Return the stages of dvc.yaml under their names without the matrix member."""
+    members: dict[str, list[str]] = {}
+    for stage in run(project, "dvc", "stage", "list", "--name-only").split():
+        members.setdefault(stage.partition("@")[0], []).append(stage)
+    return members
+
+
+def read_table() -> list[tuple[str, str]]:
+    text = (ROOT / "docs/reruns.md").read_text()
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in text.splitlines()
+            if line.startswith("| ")]
+    return [(row[0], row[1]) for row in rows[1:]]
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def make_photos(folder: Path) -> None:
+    """Make photos of two classes in mixed sizes, modes and formats."""
+    rng = np.random.default_rng(0)
+    formats = [("jpg", "RGB"), ("png", "RGBA"), ("bmp", "L"), ("webp", "RGB"), ("png", "P")]
+    for label, shade in (("dusk", 60), ("noon", 200)):
+        (folder / label).mkdir(parents=True)
+        for i in range(15):
+            suffix, mode = formats[i % len(formats)]
+            size = (17 + 9 * i, 90 - 3 * i)
+            noise = rng.integers(-30, 30, (size[1], size[0], 3)) + shade
+            Image.fromarray(noise.astype(np.uint8)).convert(mode).save(
+                folder / label / f"{i}.{suffix}"
+            )
+
+
+def use_photos(project: Path) -> None:
+    make_photos(project / "photos")
+    set_value(project, "data.source", "photos")
+
+
+def set_to(key: str, value: Any) -> Callable[[Path], None]:
+    return lambda project: set_value(project, key, value)
+
+
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "nothing": lambda project: None,
+    "a comment in params.yaml": lambda project: append(project / "params.yaml", "# new words\n"),
+    "`baselines.two-layer-fc.learning_rate`": set_to("baselines.two-layer-fc.learning_rate", 0.03),
+    "`baselines.three-layer-cnn.learning_rate`": set_to(
+        "baselines.three-layer-cnn.learning_rate", 0.03
+    ),
+    "`finetune.paper.learning_rate`": set_to("finetune.paper.learning_rate", 3e-4),
+    "`finetune.tuned.learning_rate`": set_to("finetune.tuned.learning_rate", 2e-4),
+    "`seed`": set_to("seed", 1),
+    "`split.val_fraction`": set_to("split.val_fraction", 0.2),
+    "`data.source`": use_photos,
+    "`evaluate.bootstrap_resamples`": set_to("evaluate.bootstrap_resamples", 200),
+    "`plot.dpi`": set_to("plot.dpi", 60),
+    "the code of a figure, vision/figures.py": lambda project: append(
+        project / "vision/figures.py", "# new words\n"
+    ),
+    "the code of the training loop, vision/training.py": lambda project: append(
+        project / "vision/training.py", "# new words\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "stages"), read_table(), ids=lambda text: text[:40])
+def test_a_change_runs_the_stages_of_the_table_and_no_others(
+    change: str, stages: str, changed: Path
+) -> None:
+    members = list_members(changed)
+    names = [] if stages == "none" else stages.split(", ")
+    expected = {stage for name in names for stage in members.get(name, [name])}
+    CHANGES[change](changed)
+    assert repro(changed) == expected
+
+
+def test_every_change_is_in_the_table() -> None:
+    assert [change for change, _ in read_table()] == list(CHANGES)
+
+
+def test_right_after_a_run_everything_is_up_to_date(project: Path) -> None:
+    assert "Data and pipelines are up to date." in run(project, "dvc", "status")
+
+
+def test_an_experiment_trains_one_model_and_shows_up(changed: Path) -> None:
+    before = json.loads((changed / "reports/metrics.json").read_text())
+    output = run(
+        changed, "dvc", "exp", "run", "-n", "faster", "-S", "finetune.paper.learning_rate=3e-3"
+    )
+    ran = set(re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE))
+    assert ran == {"finetune-resnet@paper", "evaluate@paper", "plot"}
+    after = json.loads((changed / "reports/metrics.json").read_text())
+    moved = {name for name in after["models"] if after["models"][name] != before["models"][name]}
+    assert moved == {"paper"}
+    assert "faster" in run(changed, "dvc", "exp", "show", "--csv")
+    assert "finetune.paper.learning_rate" in run(changed, "dvc", "params", "diff")
+    assert "models.paper.val_accuracy" in run(changed, "dvc", "metrics", "diff")
+
+
+def test_plots_of_dvc_are_drawn(project: Path) -> None:
+    assert "file://" in run(project, "dvc", "plots", "show")
+    page = (project / "dvc_plots/index.html").read_text()
+    assert "val_accuracy" in page
+    shutil.rmtree(project / "dvc_plots")
+
+
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def list_runs() -> list[tuple[str, str]]:
+    params = read_params(ROOT / "params.yaml")
+    runs = []
+    for name, stage in STAGES.items():
+        matrix = stage.get("matrix", {"model": "${}"})["model"]
+        models = get_value(params, matrix[2:-1]) if matrix != "${}" else [""]
+        runs += [(name, model) for model in models]
+    return runs
+
+
+@pytest.mark.parametrize(("name", "model"), list_runs())
+def test_a_stage_alone_with_what_it_declares_gives_the_same_bytes(
+    name: str, model: str, project: Path, tmp_path: Path
+) -> None:
+    """Nothing undeclared is read, and no out depends on the folder or on the hash seed."""
+    stage = json.loads(json.dumps(STAGES[name]).replace("${item.model}", model))
+    for dep in stage["deps"]:
+        copy = shutil.copytree if (project / dep).is_dir() else shutil.copyfile
+        (tmp_path / dep).parent.mkdir(parents=True, exist_ok=True)
+        copy(project / dep, tmp_path / dep)  # type: ignore[operator]
+    shutil.copyfile(project / "dvc.yaml", tmp_path / "dvc.yaml")
+    (tmp_path / "params.yaml").write_text("{}")
+    params = read_params(project / "params.yaml")
+    for key in stage["params"]:
+        add_value(tmp_path / "params.yaml", key, get_value(params, key))
+    run(tmp_path, "env", "PYTHONHASHSEED=7", *stage["cmd"].split())
+    outs = [next(iter(out)) if isinstance(out, dict) else out
+            for out in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]]
+    for out in outs:
+        assert hash_out(tmp_path, out) == hash_out(project, out)
+
+
+def add_value(path: Path, key: str, value: Any) -> None:
+    params = yaml.safe_load(path.read_text())
+    *sections, last = key.split(".")
+    here = params
+    for section in sections:
+        here = here.setdefault(section, {})
+    here[last] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def hash_out(project: Path, out: str) -> dict[str, str]:
+    files = hash_files(project, out) or hash_files(project, str(Path(out).parent))
+    return {name: digest for name, digest in files.items()
+            if name.startswith(out) and not name.startswith(TIMED[:1])}

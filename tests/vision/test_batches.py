@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import make_image_set
+from vision.batches import crop_and_flip, iterate_batches, measure_channels, to_input
+from vision.data import ImageSet
+from vision.models import ModelSpec
+
+CPU = torch.device("cpu")
+
+
+def spec(input_px: int, mean: float = 0.0, std: float = 1.0) -> ModelSpec:
+    return ModelSpec("resnet18", ("a", "b"), input_px, (mean,) * 3, (std,) * 3)
+
+
+def ramp(width: int) -> torch.Tensor:
+    """One image whose pixels hold their column: (1, 3, width, 3)."""
+    return torch.arange(width, dtype=torch.uint8).view(1, 1, width, 1).expand(1, 3, width, 3)
+
+
+def test_every_image_comes_once_in_the_given_order() -> None:
+    data = make_image_set(4)
+    order = torch.tensor([11, 3, 7, 0, 5, 1, 2])
+    batches = list(iterate_batches(data, order, 3, CPU))
+    assert torch.cat([b.labels for b in batches]).tolist() == [2, 0, 1, 0, 1, 0, 0]
+    assert np.array_equal(batches[0].images[0].numpy(), data.images[11])
+
+
+def test_a_last_batch_of_one_joins_the_one_before() -> None:
+    data = make_image_set(4)
+    sizes = [len(b.labels) for b in iterate_batches(data, torch.arange(7), 3, CPU)]
+    assert sizes == [3, 4]
+
+
+def test_no_padding_and_no_flip_leaves_images_as_they_are() -> None:
+    images = torch.from_numpy(make_image_set(4).images)
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(crop_and_flip(images, 0, False, generator), images)
+
+
+def test_a_flip_mirrors_about_half_of_the_images() -> None:
+    images = ramp(5).repeat(400, 1, 1, 1)
+    flipped = crop_and_flip(images, 0, True, torch.Generator().manual_seed(0))
+    first = flipped[:, 0, 0, 0]
+    assert set(first.tolist()) == {0, 4}
+    assert 160 < int((first == 4).sum()) < 240  # binomial(400, 1/2): 4 standard deviations
+
+
+def test_a_crop_shifts_by_at_most_the_padding_and_reflects_at_the_border() -> None:
+    images = ramp(6).repeat(300, 1, 1, 1)
+    rows = {
+        tuple(row)
+        for row in crop_and_flip(images, 2, False, torch.Generator().manual_seed(0))[
+            :, 0, :, 0
+        ].tolist()
+    }
+    assert rows == {
+        (2, 1, 0, 1, 2, 3),
+        (1, 0, 1, 2, 3, 4),
+        (0, 1, 2, 3, 4, 5),
+        (1, 2, 3, 4, 5, 4),
+        (2, 3, 4, 5, 4, 3),
+    }
+
+
+def test_the_same_generator_state_gives_the_same_crops() -> None:
+    images = torch.from_numpy(make_image_set(4).images)
+    first, second = (
+        crop_and_flip(images, 2, True, torch.Generator().manual_seed(3)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_input_is_normalised_and_channels_come_first() -> None:
+    images = torch.full((2, 4, 4, 3), 255, dtype=torch.uint8)
+    x = to_input(images, spec(4, mean=0.5, std=0.25))
+    assert x.shape == (2, 3, 4, 4)
+    assert x.unique().tolist() == [2.0]  # (1 - 0.5) / 0.25
+
+
+@pytest.mark.parametrize("input_px", [4, 16])
+def test_input_is_resized_to_what_the_network_sees(input_px: int) -> None:
+    x = to_input(torch.full((1, 8, 8, 3), 51, dtype=torch.uint8), spec(input_px))
+    assert x.shape == (1, 3, input_px, input_px)
+    assert torch.allclose(x, torch.tensor(0.2))
+
+
+def test_channel_statistics_are_those_of_the_subset() -> None:
+    images = np.zeros((3, 2, 2, 3), np.uint8)
+    images[0, :, :, 0], images[1, :, :, 0], images[2] = 0, 255, 99
+    data = ImageSet(images, np.zeros(3, np.int64), np.array([0, 1]), ("a",))
+    mean, std = measure_channels(data, chunk=1)
+    assert mean == (0.5, 0.0, 0.0)
+    assert std == pytest.approx((0.5, 1e-6, 1e-6))

@@ -1,0 +1,48 @@
+"""Errors that a user can mend. Each message names the thing, its value and the way out.
+
+PipelineError
+├── ParamsError      params.yaml holds a key or a value that cannot be used
+├── SourceError      images or weights cannot be fetched or read
+│   ├── ChecksumError    the bytes are not the ones that were expected
+│   ├── ArchiveError     an archive is damaged or holds members that are refused
+│   └── ImageError       a file is not an image that can be used
+├── DataError        the images do not allow what was asked: too few, one class, ...
+├── TrainingError    training went astray: the loss is not finite, ...
+└── ChangedError     code, params or inputs changed while a stage was running
+"""
+
+
+class PipelineError(Exception):
+    """Base of all errors that end a stage with one line and exit status 1."""
+
+
+class ParamsError(PipelineError):
+    """A parameter is unknown, missing or out of range."""
+
+
+class SourceError(PipelineError):
+    """Images or weights cannot be fetched or read."""
+
+
+class ChecksumError(SourceError):
+    """Bytes differ from the expected checksum."""
+
+
+class ArchiveError(SourceError):
+    """An archive is damaged or unsafe."""
+
+
+class ImageError(SourceError):
+    """A file is not a usable image."""
+
+
+class DataError(PipelineError):
+    """The images do not allow what was asked."""
+
+
+class TrainingError(PipelineError):
+    """Training went astray."""
+
+
+class ChangedError(PipelineError):
+    """Code, params or inputs changed while a stage was running."""

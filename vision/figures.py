@@ -1,0 +1,200 @@
+"""Draw the figures of the report as PNGs whose bytes depend on the results alone."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from pydantic import Field
+
+from vision.paper import find_claim
+from vision.params import Section
+from vision.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
+from vision.words import shorten
+
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe and Ito, 2008
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, "#56B4E9", "#E69F00", "#000000")
+MARKERS = "osD^vPX"
+GREY, PALE = "#5f6670", "#dfe3e8"
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "figure.constrained_layout.use": True,
+    "figure.titlesize": 13,
+    "figure.titleweight": "bold",
+    "font.size": 10,
+    "grid.color": PALE,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
+}
+WIDTH = 8.0  # inches
+MAX_SIDE = 16.0  # inches, of a confusion matrix
+MAX_COUNTS = 40  # classes whose counts and F1 can still be read
+
+
+class PlotParams(Section):
+    dpi: int = Field(ge=50, le=400)
+    most_confused: int = Field(ge=1)
+
+
+def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
+    """Return all figures of the report: file name -> PNG."""
+    drawings: dict[str, Callable[[], Figure]] = {
+        "accuracy.png": lambda: draw_curves(results, "accuracy"),
+        "loss.png": lambda: draw_curves(results, "loss"),
+        "comparison.png": lambda: draw_comparison(results),
+        "f1.png": lambda: draw_f1(results),
+    }
+    for run in results.runs:
+        drawings[f"confusion-{run.name}.png"] = lambda run=run: draw_confusion(results, run)
+    with style.context(["default", STYLE]):
+        return {file: render(draw(), params.dpi) for file, draw in drawings.items()}
+
+
+def render(figure: Figure, dpi: int) -> bytes:
+    png = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+    return png.getvalue()
+
+
+def draw_curves(results: Results, quantity: str) -> Figure:
+    """Draw `accuracy` or `loss` by epoch, one panel per model, on one scale."""
+    runs = results.runs
+    n_columns = min(len(runs), 2 if len(runs) <= 4 else 3)
+    n_rows = -(-len(runs) // n_columns)
+    figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * n_rows))
+    panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    for axes, run in zip(panels.flat, runs, strict=False):
+        _draw_panel(axes, run, quantity)
+    for axes in panels.flat[len(runs) :]:
+        axes.set_visible(False)
+    unit = "%" if quantity == "accuracy" else "nats per image"
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"{quantity} ({unit})")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    _title(figure, f"{quantity.capitalize()} by epoch, training and validation", results)
+    return figure
+
+
+def _draw_panel(axes: Axes, run: Run, quantity: str) -> None:
+    history, scale = run.history, 100 if quantity == "accuracy" else 1
+    epochs, kept = history.epoch, history[history.epoch == run.training["best_epoch"]]
+    train, val = f"train_{quantity}", f"val_{quantity}"
+    axes.plot(epochs, scale * history[train], "--o", color=VERMILLION, ms=3, label="training")
+    axes.plot(epochs, scale * history[val], "-o", color=BLUE, ms=3, label="validation")
+    ring = {"mfc": "none", "mec": "black", "mew": 1.4}
+    axes.plot(kept.epoch, scale * kept[val], "o", ms=10, label="kept epoch", **ring)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.set(title=run.label, xlabel="epoch")
+
+
+def draw_comparison(results: Results) -> Figure:
+    """Draw the accuracies of all models, the test accuracy with its interval."""
+    runs = results.runs
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.5 * len(runs)))
+    axes = figure.subplots()
+    y = np.arange(len(runs))
+    test = np.array([100 * run.metrics["accuracy"] for run in runs])
+    low = test - [100 * run.metrics["accuracy_low"] for run in runs]
+    high = [100 * run.metrics["accuracy_high"] for run in runs] - test
+    level = f"{100 * runs[0].metrics['confidence']:g} %"
+    bars: dict[str, Any] = {"fmt": "o", "color": BLUE, "ms": 7, "capsize": 4}
+    axes.errorbar(test, y, xerr=[low, high], label=f"test, {level} interval", zorder=3, **bars)
+    val = [100 * run.training["val_accuracy"] for run in runs]
+    axes.plot(val, y, "o", mfc="white", mec=BLUE, ms=7, label="validation")
+    for at, value in zip(y, test, strict=True):
+        axes.annotate(f"{value:.1f}", (value, at), (0, 7), textcoords="offset points", ha="center")
+    if results.images.are_the_papers:
+        _draw_claims(axes, runs)
+    axes.set_yticks(y, [run.label for run in runs])
+    axes.set(xlabel="accuracy (%)", ylim=(len(runs) - 0.4, -0.7))
+    axes.margins(x=0.08)
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper left", ncols=4)
+    _title(figure, "Accuracy of the kept epoch on the test images", results)
+    return figure
+
+
+def _draw_claims(axes: Axes, runs: list[Run]) -> None:
+    looks = {"test": ("paper, test", VERMILLION), "val": ("paper, validation", "white")}
+    for subset, (label, fill) in looks.items():
+        claims = [(find_claim(run.name, subset), y) for y, run in enumerate(runs)]
+        found = [(100 * claim, y) for claim, y in claims if claim is not None]
+        if found:
+            x, at = zip(*found, strict=True)
+            axes.plot(x, at, "D", mfc=fill, mec=VERMILLION, ms=7, label=label, zorder=2)
+
+
+def draw_f1(results: Results) -> Figure:
+    """Draw F1 by class and model; of many classes, those weakest on average."""
+    scores = [[100 * each["f1"] for each in run.metrics["per_class"]] for run in results.runs]
+    means = np.mean(scores, axis=0)
+    order = np.argsort(means, kind="stable")[:MAX_COUNTS][::-1]
+    y = np.arange(len(order))
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.32 * len(order)))
+    axes = figure.subplots()
+    chosen = np.array(scores)[:, order]
+    axes.hlines(y, chosen.min(axis=0), chosen.max(axis=0), color=PALE, lw=3)
+    for number, (run, values) in enumerate(zip(results.runs, chosen, strict=True)):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=run.label)
+    axes.set_yticks(y, [shorten(results.images.classes[i], 24) for i in order])
+    axes.set(xlabel="F1 (%)", ylim=(len(order) - 0.4, -0.6))
+    figure.legend(loc="outside upper left", ncols=4)
+    few = f", the {len(order)} weakest" if len(order) < len(means) else ""
+    _title(figure, f"F1 by class on the test images{few}", results)
+    return figure
+
+
+def draw_confusion(results: Results, run: Run) -> Figure:
+    """Draw the counts of a confusion matrix over the share that each is of its row."""
+    counts = np.array(run.metrics["confusion"])
+    rates = counts / counts.sum(1, keepdims=True).clip(1)
+    names = [shorten(name, 18) for name in results.images.classes]
+    n = len(names)
+    side = min(max(0.36, 1.0 - 0.05 * n) * n, MAX_SIDE)
+    figure = Figure(figsize=(max(side + 2.8, 5.2), max(side + 1.9, 3.6)))
+    axes = figure.subplots()
+    image = axes.imshow(100 * rates, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
+    size = min(10.0, 72 * side / n * 0.36)  # points
+    if n <= MAX_COUNTS:
+        _write_counts(axes, counts, rates, size)
+    shown = range(0, n, -(-n // 60))
+    labels, text = [names[i] for i in shown], {"fontsize": max(size, 7)}
+    axes.set_yticks(shown, labels, **text)
+    axes.set_xticks(shown, labels, rotation=45, ha="right", rotation_mode="anchor", **text)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(decimals=0))
+    bar.set_label("share of the true class's images")
+    bar.outline.set_visible(False)
+    _title(figure, f"{run.label}: images by true and predicted class", results, run)
+    return figure
+
+
+def _write_counts(axes: Axes, counts: np.ndarray, rates: np.ndarray, size: float) -> None:
+    for i, j in np.argwhere(counts):
+        colour = "white" if rates[i, j] > 0.4 else "black"
+        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=size)
+
+
+def _title(figure: Figure, title: str, results: Results, *runs: Run) -> None:
+    """Set the title and, below, what the marks of stand-ins mean."""
+    figure.suptitle(title, x=0.01, ha="left")
+    words = {IMAGES_MARK: "stand-in images", WEIGHTS_MARK: "stand-in pretrained weights"}
+    notes = [f"{mark} {words[mark]}" for mark in results.mark(*runs)]
+    if notes:
+        figure.supxlabel("   ".join(notes), x=0.01, ha="left", fontsize=9, color=GREY)

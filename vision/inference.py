@@ -1,0 +1,44 @@
+"""Run a network over images, on the GPU where there is one."""
+
+import os
+
+import numpy as np
+import torch
+from torch import nn
+
+from vision.batches import iterate_batches, to_input
+from vision.data import ImageSet
+from vision.models import ModelSpec
+from vision.progress import track
+
+
+def prepare_device() -> torch.device:
+    """Choose the GPU where there is one, and ask for repeatable results on either."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only so
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, guards nothing here
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device, spec: ModelSpec) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+
+
+def predict_logits(
+    model: nn.Module, spec: ModelSpec, data: ImageSet, batch_size: int, title: str
+) -> np.ndarray:
+    """Return the logits of every image of a subset, in its order: (n, classes) float32."""
+    device = next(model.parameters()).device
+    model.eval()
+    order = torch.arange(len(data))
+    batches = iterate_batches(data, order, batch_size, device)
+    parts = []
+    with torch.inference_mode():
+        for batch in track(batches, title, total=-(-len(data) // batch_size)):
+            x = to_input(batch.images, spec)
+            with autocast(device, spec):
+                logits = model(x)
+                if spec.test_flip:
+                    logits = (logits + model(x.flip(3))) / 2
+            parts.append(logits.float().cpu().numpy())
+    return np.concatenate(parts)

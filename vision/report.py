@@ -1,0 +1,194 @@
+"""Put the report together and write it as Markdown and as one self-contained HTML page."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from vision.blocks import Block, Items, Picture, Report, Section, Text
+from vision.figures import MAX_COUNTS, PlotParams
+from vision.paper import FIGURE_4, RECIPE
+from vision.runs import Results, Run
+from vision.tables import (
+    list_claims,
+    list_conditions,
+    list_confusions,
+    list_f1,
+    list_figure_4,
+    list_models,
+    list_recipes,
+    list_scores,
+    list_stand_ins,
+)
+from vision.words import (
+    describe_curves,
+    describe_failures,
+    describe_source,
+    describe_transfer,
+    describe_verdict,
+    escape_markdown,
+    join,
+    percent,
+)
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def summarise(results: Results) -> dict[str, Any]:
+    """Return the figures of metrics.json: accuracies as fractions, losses in nats, no seconds."""
+    images = results.images
+    counts = {f"n_{subset}": images.split[subset]["n"] for subset in ("train", "val", "test")}
+    facts = {key: images.manifest[key] for key in ("source", "official")}
+    return {"data": facts | counts, "models": {run.name: _summarise(run) for run in results.runs}}
+
+
+def _summarise(run: Run) -> dict[str, Any]:
+    training, metrics = run.training, run.metrics
+    kept = ("epochs", "best_epoch", "train_accuracy", "val_accuracy")
+    tested = ("accuracy", "accuracy_low", "accuracy_high", "loss")
+    return (
+        {"params": training["parameters"]}
+        | {key: training[key] for key in kept}
+        | {f"test_{key}": metrics[key] for key in tested}
+        | {
+            "last_epoch_val_accuracy": training["last"]["val_accuracy"],
+            "last_epoch_test_accuracy": metrics["last_epoch"]["accuracy"],
+        }
+    )
+
+
+def list_epochs(results: Results) -> list[dict[str, Any]]:
+    """Return the rows of curves.csv: every epoch of every model."""
+    return [
+        {"model": run.name} | row
+        for run in results.runs
+        for row in run.history.to_dict(orient="records")
+    ]
+
+
+def build_report(results: Results, params: PlotParams) -> Report:
+    n = len(results.runs)
+    title = f"{describe_source(results.images)}: {n} image classifier{'s' * (n > 1)} judged"
+    sections = [
+        Section("Verdict", [Text(describe_verdict(results), results.mark())]),
+        _build_conditions(results),
+        Section("All models", [list_models(results)]),
+        *_compare_with_paper(results),
+        _build_curves(results),
+        Section("Test accuracy", [_show_comparison(results)]),
+        Section("Classes", [_show_f1(results), list_f1(results)]),
+        *(_build_model(results, run, params) for run in results.runs),
+        Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
+        Section("Recipes", [list_recipes(results)]),
+    ]
+    return Report(title, sections)
+
+
+CHOICE = (
+    "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
+    "them if several share it. The test images are read by the evaluate stage alone, once training "
+    "is over; the test accuracy of the last epoch is given for comparison, and nothing was chosen "
+    "by it."
+)
+INTERVALS = (
+    "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
+    "right). They hold for other test images of the same kind, not for other seeds: each model was "
+    "trained once."
+)
+TRAINING_FIGURES = (
+    "Training figures are running means over an epoch, taken while the net still learns, on "
+    "augmented images where the recipe augments, with dropout where it has any: they can lie "
+    "below validation."
+)
+
+
+def _build_conditions(results: Results) -> Section:
+    notes = list_stand_ins(results)
+    return Section("Conditions", [list_conditions(results), *([notes] if notes else [])])
+
+
+def _compare_with_paper(results: Results) -> list[Section]:
+    claims = list_claims(results)
+    if not results.images.are_the_papers or not claims.rows:
+        return []
+    blocks: list[Block] = [claims]
+    if transfer := describe_transfer(results):
+        blocks.append(Text(transfer, results.mark()))
+    ours = results.find(RECIPE)
+    if ours and set(results.images.classes) == set(FIGURE_4):
+        blocks.append(list_figure_4(results, ours))
+    return [Section("Beside the paper", blocks)]
+
+
+def _build_curves(results: Results) -> Section:
+    items = [(run.label, describe_curves(run)) for run in results.runs]
+    pictures = [_show_curves(results, quantity) for quantity in ("accuracy", "loss")]
+    return Section("Learning curves", [Items(items), *pictures, Text(TRAINING_FIGURES)])
+
+
+def _show_curves(results: Results, quantity: str) -> Picture:
+    names = join(run.name for run in results.runs)
+    return Picture(
+        file=f"{quantity}.png",
+        caption=f"Training and validation {quantity} by epoch; the ring is the kept epoch",
+        alt=f"Lines of training and validation {quantity} by epoch, a panel each for {names}.",
+        marks=results.mark(),
+    )
+
+
+def _show_comparison(results: Results) -> Picture:
+    figures = join(f"{run.name} {percent(run.metrics['accuracy'])}" for run in results.runs)
+    paper = "; diamonds are the paper's claims" if results.images.are_the_papers else ""
+    return Picture(
+        file="comparison.png",
+        caption=f"Test accuracy with its interval, and validation accuracy{paper}",
+        alt=f"Test accuracy by model: {figures}.",
+        marks=results.mark(),
+    )
+
+
+def _show_f1(results: Results) -> Picture:
+    few = f"; the {MAX_COUNTS} weakest classes" if len(results.images.classes) > MAX_COUNTS else ""
+    return Picture(
+        file="f1.png",
+        caption=f"F1 by class and model, the classes strongest on average first{few}",
+        alt="Dots of F1 by class, one for each model; the table below has the figures.",
+        marks=results.mark(),
+    )
+
+
+def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
+    picture = Picture(
+        file=f"confusion-{run.name}.png",
+        caption=f"Confusion matrix of {run.label}, test images; an empty cell is none",
+        alt=f"Confusion matrix of {run.name}. {describe_failures(run, results.images.classes)}",
+        marks=results.mark(run),
+    )
+    confusions = list_confusions(results, run, params.most_confused)
+    blocks = [list_scores(results, run), picture, *([confusions] if confusions else [])]
+    return Section(run.label, blocks, level=3)
+
+
+def render_markdown(report: Report) -> str:
+    environment = _prepare(autoescape=False)
+    environment.filters["md"] = escape_markdown
+    return environment.get_template("report.md.j2").render(report=report)
+
+
+def render_html(report: Report, figures: Mapping[str, bytes]) -> str:
+    """Render one page that holds its figures; `figures` are PNGs by file name."""
+    uris = {file: f"data:image/png;base64,{b64encode(png).decode()}" for file, png in figures.items()}
+    return _prepare(autoescape=True).get_template("report.html.j2").render(report=report, uris=uris)
+
+
+def _prepare(autoescape: bool) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -1,0 +1,243 @@
+"""The tables of the report. Shares are in percent with one decimal, differences in points."""
+
+from collections.abc import Callable
+from typing import Any
+
+from vision.blocks import Items, Table
+from vision.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Scores
+from vision.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
+from vision.words import describe_source, find_most_confused, interval, join
+
+NONE = "–"  # where a table has nothing to say
+SUBSETS = ("train", "val", "test")
+WHO = ("paper's", "ours")
+
+
+def share(fraction: float | None) -> str:
+    return NONE if fraction is None else f"{100 * fraction:.1f}"
+
+
+def difference(measured: float, claimed: float) -> str:
+    return f"{100 * (measured - claimed):+.1f}".replace("-", "−")  # noqa: RUF001 - a minus sign
+
+
+def list_conditions(results: Results) -> Table:
+    images, runs = results.images, results.runs
+    rows = _list_image_conditions(images)
+    rows += _group(runs, "Weights of", describe_weights)
+    rows += _group(runs, "Seed of", lambda run: f"{run.training['seed']} (n = 1 training)")
+    rows += _group(runs, "Hardware of", describe_hardware)
+    return Table("What the figures were measured on", ("Condition", "Value"), rows, n_left=2)
+
+
+def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
+    manifest, counts = images.manifest, [images.split[subset]["n"] for subset in SUBSETS]
+    status = f"stand-in {IMAGES_MARK}" if images.is_stand_in else _describe_status(manifest)
+    return [
+        ("Images", f"{describe_source(images)}: {manifest['name']}, {status}"),
+        ("Their provenance", manifest["note"]),
+        ("Their SHA-256", f"{manifest['sha256']} ({describe_check(manifest)})"),
+        (
+            "Their size",
+            f"{manifest['n_images']:,} images of {manifest['image_px']} x {manifest['image_px']} "
+            f"pixels in {manifest['n_classes']} classes",
+        ),
+        ("Split", join(f"{n:,} {subset}" for n, subset in zip(counts, SUBSETS, strict=True))),
+    ]
+
+
+def _describe_status(manifest: dict[str, Any]) -> str:
+    return "official" if manifest["official"] else "the user's own"
+
+
+def describe_check(manifest: dict[str, Any]) -> str:
+    verified = manifest["verified"]
+    return f"verified: {verified}" if verified else "no official checksum to verify"
+
+
+def describe_weights(run: Run) -> str:
+    weights = run.training["pretrained"]
+    if weights is None or weights["weights"] == "none":
+        return "drawn at random"
+    status = f"stand-in {WEIGHTS_MARK}" if run.rests_on_stand_in else _describe_status(weights)
+    return (
+        f"{weights['name']}, {status}. {weights['note']} "
+        f"SHA-256 {weights['sha256']} ({describe_check(weights)})"
+    )
+
+
+def describe_hardware(run: Run) -> str:
+    timing = run.timing
+    return f"{timing['device']}, {timing['threads']} threads, torch {timing['torch']}"
+
+
+def _group(runs: list[Run], title: str, describe: Callable[[Run], str]) -> list[tuple[str, ...]]:
+    """Return one row for all models that share a description."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        names.setdefault(describe(run), []).append(run.name)
+    every = "all models"
+    return [
+        (f"{title} {every if len(same) == len(runs) else join(same)}", text)
+        for text, same in names.items()
+    ]
+
+
+def list_stand_ins(results: Results) -> Items | None:
+    """Return the footnotes that the marks point at."""
+    items = []
+    if results.images.is_stand_in:
+        note = results.images.manifest["note"]
+        items.append((IMAGES_MARK, f"Rests on stand-in images. {note}"))
+    notes = {run.training["pretrained"]["note"] for run in results.runs if run.rests_on_stand_in}
+    if notes:
+        note = " ".join(sorted(notes))
+        items.append((WEIGHTS_MARK, f"Rests on stand-in pretrained weights. {note}"))
+    return Items(items, anchor="stand-ins") if items else None
+
+
+def list_models(results: Results) -> Table:
+    level = results.runs[0].metrics["confidence"]
+    header = (
+        "Model",
+        "Parameters",
+        "Epochs",
+        "Kept",
+        "Train %",
+        "Val %",
+        "Test %",
+        f"{100 * level:g} % interval",
+        "Last val %",
+        "Last test %",
+        "Seconds",
+    )
+    caption = (
+        "All models. Train, val and test are those of the kept epoch, last those of the last "
+        "epoch; seconds are the training's, validation included."
+    )
+    return Table(caption, header, [_list_model(run) for run in results.runs], results.mark())
+
+
+def _list_model(run: Run) -> tuple[str, ...]:
+    training, metrics = run.training, run.metrics
+    return (
+        run.label,
+        f"{training['parameters']:,}",
+        str(training["epochs"]),
+        str(training["best_epoch"]),
+        share(training["train_accuracy"]),
+        share(training["val_accuracy"]),
+        share(metrics["accuracy"]),
+        interval(metrics).removesuffix(" %"),
+        share(training["last"]["val_accuracy"]),
+        share(metrics["last_epoch"]["accuracy"]),
+        f"{run.timing['train_seconds']:,.0f}",
+    )
+
+
+def list_claims(results: Results) -> Table:
+    """Set the paper's claims beside the kept and the last epoch of the models that repeat them."""
+    header = ("Model", "Accuracy", "In the paper", "Claimed %")
+    header += ("Kept %", "Points", "Last %", "Points")
+    rows, runs = [], []
+    for claim in CLAIMS:
+        if run := results.find(claim.model):
+            kept, last = get_accuracies(run, claim.subset)
+            figures = [share(claim.accuracy)]
+            for measured in (kept, last):
+                figures += [share(measured), difference(measured, claim.accuracy)]
+            rows.append((run.label, claim.subset, claim.where, *figures))
+            runs.append(run)
+    caption = "The paper's claims, and what is measured at the kept and at the last epoch"
+    return Table(caption, header, rows, results.mark(*runs), n_left=3)
+
+
+def get_accuracies(run: Run, subset: str) -> tuple[float, float]:
+    """Return the accuracies on a subset at the kept and at the last epoch."""
+    if subset == "test":
+        return run.metrics["accuracy"], run.metrics["last_epoch"]["accuracy"]
+    key = f"{subset}_accuracy"
+    return run.training[key], run.training["last"][key]
+
+
+def list_figure_4(results: Results, run: Run) -> Table:
+    """Set Figure 4 of the paper beside the same scores of a model."""
+    header = ("Class", *(f"{s} {who} %" for s in ("Precision", "Recall", "F1") for who in WHO))
+    claims = [*FIGURE_4.values(), FIGURE_4_MACRO, FIGURE_4_WEIGHTED]
+    ours = dict(zip(results.images.classes, run.metrics["per_class"], strict=True))
+    scores = [*(ours[name] for name in FIGURE_4)]
+    scores += [run.metrics["macro_avg"], run.metrics["weighted_avg"]]
+    names = [*FIGURE_4, "macro average", "weighted average"]
+    rows = [
+        (name, *_compare_scores(claim, score), difference(score["f1"], claim.f1))
+        for name, claim, score in zip(names, claims, scores, strict=True)
+    ]
+    caption = f"Figure 4 of the paper beside {run.label}, test images; points are those of F1"
+    return Table(caption, (*header, "Points"), rows, results.mark(run))
+
+
+def _compare_scores(claim: Scores, ours: dict[str, Any]) -> tuple[str, ...]:
+    pairs = [(claim.precision, "precision"), (claim.recall, "recall"), (claim.f1, "f1")]
+    return tuple(cell for value, key in pairs for cell in (f"{100 * value:.0f}", share(ours[key])))
+
+
+def list_f1(results: Results) -> Table:
+    header = ("Class", "Images", *(run.label for run in results.runs))
+    scores = [run.metrics["per_class"] for run in results.runs]
+    rows = [
+        (name, f"{each[0]['support']:,}", *(share(score["f1"]) for score in each))
+        for name, *each in zip(results.images.classes, *scores, strict=True)
+    ]
+    macro = (share(run.metrics["macro_avg"]["f1"]) for run in results.runs)
+    rows.append(("macro average", f"{results.best.metrics['n']:,}", *macro))
+    return Table("F1 in percent, test images", header, rows, results.mark())
+
+
+def list_scores(results: Results, run: Run) -> Table:
+    metrics = run.metrics
+    named = [*zip(results.images.classes, metrics["per_class"], strict=True)]
+    named += [
+        ("macro average", metrics["macro_avg"]),
+        ("weighted average", metrics["weighted_avg"]),
+    ]
+    rows: list[tuple[str, ...]] = [
+        (
+            name,
+            *(share(score[key]) for key in ("precision", "recall", "f1")),
+            f"{score['support']:,}",
+        )
+        for name, score in named
+    ]
+    rows.append(("accuracy", "", "", share(metrics["accuracy"]), f"{metrics['n']:,}"))
+    header = ("Class", "Precision %", "Recall %", "F1 %", "Images")
+    return Table(f"{run.label} by class, test images", header, rows, results.mark(run))
+
+
+def list_confusions(results: Results, run: Run, count: int) -> Table | None:
+    found = find_most_confused(run.metrics["confusion"], results.images.classes, count)
+    rows: list[tuple[str, ...]] = [
+        (true, predicted, f"{images:,}", share(rate)) for true, predicted, images, rate in found
+    ]
+    header = ("True class", "Predicted", "Images", "% of the true class")
+    caption = f"Most frequent errors of {run.label}, test images"
+    return Table(caption, header, rows, results.mark(run), n_left=2) if rows else None
+
+
+def list_recipes(results: Results) -> Table:
+    recipes = [run.training["recipe"] for run in results.runs]
+    keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
+    rows = [(key, *(_show(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
+    header = ("Parameter", *(run.name for run in results.runs))
+    return Table("The params of each recipe", header, rows)
+
+
+def _show(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case list():
+            return ", ".join(map(_show, value))
+        case _:
+            return str(value)
