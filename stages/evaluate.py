@@ -1,7 +1,7 @@
 """Judge a trained model on the test images, which nothing before this stage reads.
 
-Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: the logits of every
-val and test image, metrics.json, and predictions.csv for `dvc plots`.
+Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: metrics.json and the
+logits of every val and test image; and for `dvc plots` data/confusions/NAME.csv.
 Run: python -m stages.evaluate paper
 """
 
@@ -20,6 +20,7 @@ from vision.params import load_section, load_seed
 
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")
+CONFUSIONS_DIR = Path("data/confusions")
 LAST_EPOCH_FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "loss")
 
 
@@ -36,8 +37,8 @@ def main(name: str) -> None:
     metrics["last_epoch"] = {key: last[key] for key in LAST_EPOCH_FIGURES} | {"epoch": last_epoch}
     write_array(out / "val_logits.npy", val_logits)
     write_array(out / "test_logits.npy", logits)
-    write_rows(out / "predictions.csv", name_predictions(test, logits))
     write_json(out / "metrics.json", metrics)
+    write_rows(CONFUSIONS_DIR / f"{name}.csv", name_predictions(test, logits))
 
 
 def predict(path: Path, data: ImageSet, params: EvaluateParams) -> tuple[np.ndarray, int]:

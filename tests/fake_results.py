@@ -120,9 +120,7 @@ def write_training(
     write_json(folder / "timing.json", timing)
 
 
-def make_logits(
-    classes: tuple[str, ...], n: int, accuracy: float
-) -> tuple[np.ndarray, np.ndarray]:
+def make_logits(classes: tuple[str, ...], n: int, accuracy: float) -> tuple[np.ndarray, np.ndarray]:
     """Return (n, classes) float32 logits that are right about as often as asked, and labels."""
     rng = np.random.default_rng(int(1000 * accuracy))
     labels = np.arange(n) % len(classes)

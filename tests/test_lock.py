@@ -12,7 +12,9 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DIRECT = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-ENTRY = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .*?)? \\\n((?: +--hash=sha256:[0-9a-f]{64}.*\n)+)", re.M)
+ENTRY = re.compile(
+    r"^([a-z0-9-]+)==(\S+)(?: ; .*?)? \\\n((?: +--hash=sha256:[0-9a-f]{64}.*\n)+)", re.MULTILINE
+)
 
 
 def read_lock(name: str) -> dict[str, str]:

@@ -44,7 +44,8 @@ class ImageSet:
 
     def get_labels(self) -> np.ndarray:
         """Return the labels of this subset's images: (n,) int64."""
-        return self.labels[self.indices]
+        labels: np.ndarray = self.labels[self.indices]
+        return labels
 
     @property
     def image_px(self) -> int:

@@ -1,7 +1,7 @@
 """Draw the figures of the report as PNGs whose bytes depend on the results alone."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ STYLE = {
     "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
 }
 WIDTH = 8.0  # inches
+LEGEND_COLUMNS = 4
 MAX_SIDE = 16.0  # inches, of a confusion matrix
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
@@ -83,8 +84,8 @@ def draw_curves(results: Results, quantity: str) -> Figure:
     unit = "%" if quantity == "accuracy" else "nats per image"
     for axes in panels[:, 0]:
         axes.set_ylabel(f"{quantity} ({unit})")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    _title(figure, f"{quantity.capitalize()} by epoch, training and validation", results)
+    title = f"{quantity.capitalize()} by epoch, training and validation"
+    _title(figure, title, results.mark(), panels[0, 0].get_lines())
     return figure
 
 
@@ -110,10 +111,10 @@ def draw_comparison(results: Results) -> Figure:
     low = test - [100 * run.metrics["accuracy_low"] for run in runs]
     high = [100 * run.metrics["accuracy_high"] for run in runs] - test
     level = f"{100 * runs[0].metrics['confidence']:g} %"
-    bars: dict[str, Any] = {"fmt": "o", "color": BLUE, "ms": 7, "capsize": 4}
-    axes.errorbar(test, y, xerr=[low, high], label=f"test, {level} interval", zorder=3, **bars)
+    bars: dict[str, Any] = {"fmt": "o", "color": BLUE, "ms": 7, "capsize": 4, "zorder": 4}
+    tested = axes.errorbar(test, y, xerr=[low, high], label=f"test, {level} interval", **bars)
     val = [100 * run.training["val_accuracy"] for run in runs]
-    axes.plot(val, y, "o", mfc="white", mec=BLUE, ms=7, label="validation")
+    axes.plot(val, y, "o", mfc="white", mec=BLUE, ms=7, label="validation", zorder=3)
     for at, value in zip(y, test, strict=True):
         axes.annotate(f"{value:.1f}", (value, at), (0, 7), textcoords="offset points", ha="center")
     if results.images.are_the_papers:
@@ -122,8 +123,8 @@ def draw_comparison(results: Results) -> Figure:
     axes.set(xlabel="accuracy (%)", ylim=(len(runs) - 0.4, -0.7))
     axes.margins(x=0.08)
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper left", ncols=4)
-    _title(figure, "Accuracy of the kept epoch on the test images", results)
+    handles = [tested, *(line for line in axes.get_lines() if line.get_label()[0] != "_")]
+    _title(figure, "Test and validation accuracy of the kept epoch", results.mark(), handles)
     return figure
 
 
@@ -149,12 +150,12 @@ def draw_f1(results: Results) -> Figure:
     axes.hlines(y, chosen.min(axis=0), chosen.max(axis=0), color=PALE, lw=3)
     for number, (run, values) in enumerate(zip(results.runs, chosen, strict=True)):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=run.label)
+        axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=shorten(run.label, 22))
     axes.set_yticks(y, [shorten(results.images.classes[i], 24) for i in order])
     axes.set(xlabel="F1 (%)", ylim=(len(order) - 0.4, -0.6))
-    figure.legend(loc="outside upper left", ncols=4)
     few = f", the {len(order)} weakest" if len(order) < len(means) else ""
-    _title(figure, f"F1 by class on the test images{few}", results)
+    title = f"F1 by class on the test images{few}"
+    _title(figure, title, results.mark(), axes.get_lines())
     return figure
 
 
@@ -178,10 +179,10 @@ def draw_confusion(results: Results, run: Run) -> Figure:
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(decimals=0))
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(symbol=" %"))
     bar.set_label("share of the true class's images")
     bar.outline.set_visible(False)
-    _title(figure, f"{run.label}: images by true and predicted class", results, run)
+    _title(figure, f"{run.label}: images by true and predicted class", results.mark(run))
     return figure
 
 
@@ -191,10 +192,15 @@ def _write_counts(axes: Axes, counts: np.ndarray, rates: np.ndarray, size: float
         axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=size)
 
 
-def _title(figure: Figure, title: str, results: Results, *runs: Run) -> None:
-    """Set the title and, below, what the marks of stand-ins mean."""
-    figure.suptitle(title, x=0.01, ha="left")
+def _title(figure: Figure, title: str, marks: str, handles: Sequence[Any] = ()) -> None:
+    """Set the title, the legend under it and, at the foot, what the marks of stand-ins mean."""
+    n_rows = -(-len(handles) // LEGEND_COLUMNS)
+    figure.suptitle(title + n_rows * "\n ", x=0.01, ha="left")  # the blank lines hold the legend
+    if handles:
+        below_title = 1 - 0.3 / figure.get_figheight()
+        place = {"loc": "upper left", "bbox_to_anchor": (0, below_title)}
+        figure.legend(handles=handles, ncols=LEGEND_COLUMNS, **place)
     words = {IMAGES_MARK: "stand-in images", WEIGHTS_MARK: "stand-in pretrained weights"}
-    notes = [f"{mark} {words[mark]}" for mark in results.mark(*runs)]
+    notes = [f"{mark} {words[mark]}" for mark in marks]
     if notes:
         figure.supxlabel("   ".join(notes), x=0.01, ha="left", fontsize=9, color=GREY)

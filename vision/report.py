@@ -179,7 +179,9 @@ def render_markdown(report: Report) -> str:
 
 def render_html(report: Report, figures: Mapping[str, bytes]) -> str:
     """Render one page that holds its figures; `figures` are PNGs by file name."""
-    uris = {file: f"data:image/png;base64,{b64encode(png).decode()}" for file, png in figures.items()}
+    uris = {
+        file: f"data:image/png;base64,{b64encode(png).decode()}" for file, png in figures.items()
+    }
     return _prepare(autoescape=True).get_template("report.html.j2").render(report=report, uris=uris)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import Field
 from sklearn.datasets import load_digits
 
-from vision import cifar10
+import vision.cifar10 as cifar10
 from vision.data import Subset
 from vision.errors import SourceError
 from vision.fetch import fetch, fetch_official, is_address, require_space

@@ -25,7 +25,7 @@ def list_conditions(results: Results) -> Table:
     images, runs = results.images, results.runs
     rows = _list_image_conditions(images)
     rows += _group(runs, "Weights of", describe_weights)
-    rows += _group(runs, "Seed of", lambda run: f"{run.training['seed']} (n = 1 training)")
+    rows += _group(runs, "Seed of", lambda run: f"{run.training['seed']} (n = 1, trained once)")
     rows += _group(runs, "Hardware of", describe_hardware)
     return Table("What the figures were measured on", ("Condition", "Value"), rows, n_left=2)
 
@@ -52,7 +52,7 @@ def _describe_status(manifest: dict[str, Any]) -> str:
 
 def describe_check(manifest: dict[str, Any]) -> str:
     verified = manifest["verified"]
-    return f"verified: {verified}" if verified else "no official checksum to verify"
+    return f"verified: {verified}" if verified else "not verified"
 
 
 def describe_weights(run: Run) -> str:
@@ -87,12 +87,11 @@ def list_stand_ins(results: Results) -> Items | None:
     """Return the footnotes that the marks point at."""
     items = []
     if results.images.is_stand_in:
-        note = results.images.manifest["note"]
-        items.append((IMAGES_MARK, f"Rests on stand-in images. {note}"))
-    notes = {run.training["pretrained"]["note"] for run in results.runs if run.rests_on_stand_in}
-    if notes:
-        note = " ".join(sorted(notes))
-        items.append((WEIGHTS_MARK, f"Rests on stand-in pretrained weights. {note}"))
+        items.append((IMAGES_MARK, "rests on the stand-in images above, not on the official ones"))
+    if any(run.rests_on_stand_in for run in results.runs):
+        items.append(
+            (WEIGHTS_MARK, "rests on the stand-in weights above, not on the official ones")
+        )
     return Items(items, anchor="stand-ins") if items else None
 
 
@@ -112,7 +111,7 @@ def list_models(results: Results) -> Table:
         "Seconds",
     )
     caption = (
-        "All models. Train, val and test are those of the kept epoch, last those of the last "
+        "Train, val and test are those of the kept epoch, last those of the last "
         "epoch; seconds are the training's, validation included."
     )
     return Table(caption, header, [_list_model(run) for run in results.runs], results.mark())
@@ -162,7 +161,7 @@ def get_accuracies(run: Run, subset: str) -> tuple[float, float]:
 
 def list_figure_4(results: Results, run: Run) -> Table:
     """Set Figure 4 of the paper beside the same scores of a model."""
-    header = ("Class", *(f"{s} {who} %" for s in ("Precision", "Recall", "F1") for who in WHO))
+    header = ("Class", *(f"{s}, {who}" for s in ("Precision", "Recall", "F1") for who in WHO))
     claims = [*FIGURE_4.values(), FIGURE_4_MACRO, FIGURE_4_WEIGHTED]
     ours = dict(zip(results.images.classes, run.metrics["per_class"], strict=True))
     scores = [*(ours[name] for name in FIGURE_4)]
@@ -172,7 +171,9 @@ def list_figure_4(results: Results, run: Run) -> Table:
         (name, *_compare_scores(claim, score), difference(score["f1"], claim.f1))
         for name, claim, score in zip(names, claims, scores, strict=True)
     ]
-    caption = f"Figure 4 of the paper beside {run.label}, test images; points are those of F1"
+    caption = (
+        f"Figure 4 of the paper beside {run.label}, test images, in percent; points are those of F1"
+    )
     return Table(caption, (*header, "Points"), rows, results.mark(run))
 
 

@@ -84,15 +84,15 @@ def describe_failures(run: Run, classes: Sequence[str]) -> str:
     """Name the weakest classes by F1 and the most frequent error."""
     errors = find_most_confused(run.metrics["confusion"], classes, 2)
     if not errors:
-        return "It makes no error on them."
+        return f"Of the errors that {run.label} could make there is none."
     weakest, f1 = find_weakest(run, classes)
-    noun = "class is" if len(weakest) == 1 else "classes are"
+    noun = f"class of {run.label} is" if len(weakest) == 1 else f"classes of {run.label} are"
     true, predicted, count, rate = errors[0]
     tied = len(errors) > 1 and errors[1][2] == count
-    which = "one of its most frequent errors" if tied else "its most frequent error"
+    which = "one of the most frequent errors" if tied else "the most frequent error"
     return (
-        f"Its weakest {noun} {join(weakest)} (F1 {percent(f1)}), and {which} is to call {true} "
-        f"{predicted}: {count:,} of {round(count / rate):,} images ({percent(rate)})."
+        f"The weakest {noun} {join(weakest)} (F1 {percent(f1)}), and {which} is to take "
+        f"{true} for {predicted}: {count:,} of {round(count / rate):,} images ({percent(rate)})."
     )
 
 
@@ -155,7 +155,7 @@ def describe_transfer(results: Results) -> str | None:
     best = max(hand_made, key=lambda run: float(run.training["val_accuracy"]))
     relation = compare(ours.metrics["accuracy"], best.metrics["accuracy"])
     return (
-        f"The paper puts ResNet18 {100 * HAND_MADE_GAIN:.0f} points above its hand-made networks, "
+        f"The paper puts ResNet18 {points(HAND_MADE_GAIN)} above its hand-made networks, "
         "but sets test beside validation. On the same test images, "
         f"{ours.label} is {relation} {best.label}, the hand-made network that validates best. "
         f"{_describe_convergence(ours, best)} {_describe_cost(ours, best)}"

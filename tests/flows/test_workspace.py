@@ -72,5 +72,5 @@ def test_overrides_touch_the_tree_alone(repo: Path) -> None:
 @pytest.mark.usefixtures("repo")
 def test_an_override_of_an_unknown_key_is_refused() -> None:
     make_tree(Path("tree"))
-    with pytest.raises(ParamsError, match="data.sauce is missing: data has source"):
+    with pytest.raises(ParamsError, match=r"data\.sauce is missing: data has source"):
         set_params(Path("tree"), {"data.sauce": "digits"})

@@ -73,7 +73,7 @@ def test_a_baseline_is_trained_and_judged(project: Path) -> None:
 def test_predictions_are_named_for_dvc_plots(project: Path) -> None:
     train_baselines.main("fc")
     evaluate.main("fc")
-    lines = (project / "data/predictions/fc/predictions.csv").read_text().splitlines()
+    lines = (project / "data/confusions/fc.csv").read_text().splitlines()
     assert lines[0] == "actual,predicted"
     assert len(lines) == 13
     assert {line.split(",")[0] for line in lines[1:]} == {"blue", "green", "red"}

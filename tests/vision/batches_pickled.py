@@ -14,7 +14,7 @@ NAMES = [*TRAIN_BATCHES, TEST_BATCH]
 
 def pickle_batch(number: int) -> bytes:
     """Pickle 4 images whose red, green and blue are `number`, 100 + number, 200 + number."""
-    colours = np.repeat(np.uint8([number, 100 + number, 200 + number]), 1024)
+    colours = np.repeat(np.array([number, 100 + number, 200 + number], np.uint8), 1024)
     labels = [(number + image) % 10 for image in range(BATCH_IMAGES)]
     batch = {"data": np.tile(colours, (BATCH_IMAGES, 1)), "labels": labels}
     return pickle.dumps(batch, protocol=2)

@@ -29,7 +29,7 @@ def serving(**files: bytes) -> Iterator[Site]:
         def do_GET(self) -> None:
             start = self.headers.get("Range")
             site.asked.append((self.path, start))
-            if (content := site.files.get(self.path)) is None:
+            if (content := site.files.get(self.path.partition("?")[0])) is None:
                 self.send_error(404)
                 return
             offset = int(start[len("bytes=") : -1]) if start and site.resumes else 0

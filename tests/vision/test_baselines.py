@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -8,8 +10,7 @@ PLAIN = {"epochs": 1, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
 
 
 def write(**values: object) -> None:
-    with open("params.yaml", "w") as file:
-        yaml.safe_dump({"baselines": {"mine": PLAIN | values}}, file)
+    Path("params.yaml").write_text(yaml.safe_dump({"baselines": {"mine": PLAIN | values}}))
 
 
 @pytest.mark.usefixtures("workspace")

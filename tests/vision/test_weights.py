@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from vision import weights as module
@@ -18,11 +18,26 @@ KEY = "finetune.paper.weights"
 COUNTER = "bn1.num_batches_tracked"
 
 
-@pytest.fixture(scope="module")
+class SmallNet(nn.Module):
+    """The first and the last layers of ResNet18, so that files stay small."""
+
+    def __init__(self, n_classes: int = 1000) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.fc = nn.Linear(512, n_classes)
+
+
+@pytest.fixture(autouse=True)
+def _small_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "resnet18", SmallNet)
+
+
+@pytest.fixture
 def state() -> dict[str, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return {key: value.clone() for key, value in resnet18(num_classes=5).state_dict().items()}
+        return {key: value.clone() for key, value in SmallNet(5).state_dict().items()}
 
 
 @pytest.fixture
@@ -34,6 +49,16 @@ def mirror(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Attack:
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch attacked",)
+
+
+def test_a_resnet18_of_five_classes_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "resnet18", resnet18)
+    with torch.device("meta"):
+        state = resnet18(num_classes=5).state_dict()
+    assert (
+        check_tensors({key: torch.zeros(t.shape) for key, t in state.items()}, "w").keys()
+        == state.keys()
+    )
 
 
 def test_half_precision_becomes_float32_and_counters_stay_whole(state: dict[str, Tensor]) -> None:
@@ -134,5 +159,5 @@ def test_none_leaves_a_manifest_alone(workspace: Path) -> None:
 
 @pytest.mark.parametrize("value", ["imagnet", "absent.pth", "params.yaml", None, 3])
 def test_other_weights_are_an_error_that_names_the_choices(workspace: Path, value: object) -> None:
-    with pytest.raises(ParamsError, match="finetune.paper.weights is .*; give imagenet, none, or"):
+    with pytest.raises(ParamsError, match=r"finetune.paper.weights is .*; give imagenet, none, or"):
         open_weights(value, KEY)
