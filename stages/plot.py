@@ -1,7 +1,7 @@
 """Draw the figures and write the report.
 
 Reads data/raw/manifest.json and classes.json, data/split/summary.json, and of each listed model
-data/training/NAME and data/predictions/NAME/metrics.json; writes reports/.
+data/training/NAME, data/timings/NAME.json and data/predictions/NAME/metrics.json; writes reports/.
 Run: python -m stages.plot
 """
 

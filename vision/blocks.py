@@ -35,6 +35,7 @@ class Picture:
     caption: str
     alt: str
     marks: str = ""
+    min_rem: int = 36  # narrower pages scroll it sideways, so that its text can be read
     kind: str = "picture"
 
 

@@ -1,7 +1,7 @@
 """Draw the figures of the report as PNGs whose bytes depend on the results alone."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,9 @@ STYLE = {
     "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
 }
 WIDTH = 8.0  # inches
+TITLE_HEIGHT = 0.22  # inches
 LEGEND_COLUMNS = 4
+CLAIM_OFFSET = 0.22  # rows below what is measured
 MAX_SIDE = 16.0  # inches, of a confusion matrix
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
@@ -51,16 +53,16 @@ class PlotParams(Section):
 
 def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
     """Return all figures of the report: file name -> PNG."""
-    drawings: dict[str, Callable[[], Figure]] = {
-        "accuracy.png": lambda: draw_curves(results, "accuracy"),
-        "loss.png": lambda: draw_curves(results, "loss"),
-        "comparison.png": lambda: draw_comparison(results),
-        "f1.png": lambda: draw_f1(results),
-    }
-    for run in results.runs:
-        drawings[f"confusion-{run.name}.png"] = lambda run=run: draw_confusion(results, run)
     with style.context(["default", STYLE]):
-        return {file: render(draw(), params.dpi) for file, draw in drawings.items()}
+        drawings = {
+            "accuracy.png": draw_curves(results, "accuracy"),
+            "loss.png": draw_curves(results, "loss"),
+            "comparison.png": draw_comparison(results),
+            "f1.png": draw_f1(results),
+        }
+        for run in results.runs:
+            drawings[f"confusion-{run.name}.png"] = draw_confusion(results, run)
+        return {file: render(figure, params.dpi) for file, figure in drawings.items()}
 
 
 def render(figure: Figure, dpi: int) -> bytes:
@@ -95,10 +97,10 @@ def _draw_panel(axes: Axes, run: Run, quantity: str) -> None:
     train, val = f"train_{quantity}", f"val_{quantity}"
     axes.plot(epochs, scale * history[train], "--o", color=VERMILLION, ms=3, label="training")
     axes.plot(epochs, scale * history[val], "-o", color=BLUE, ms=3, label="validation")
-    ring = {"mfc": "none", "mec": "black", "mew": 1.4}
-    axes.plot(kept.epoch, scale * kept[val], "o", ms=10, label="kept epoch", **ring)
+    ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": "black", "mew": 1.4}
+    axes.plot(kept.epoch, scale * kept[val], "o", label="kept epoch", **ring)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    axes.set(title=run.label, xlabel="epoch")
+    axes.set(title=_label(run), xlabel="epoch")
 
 
 def draw_comparison(results: Results) -> Figure:
@@ -119,19 +121,21 @@ def draw_comparison(results: Results) -> Figure:
         axes.annotate(f"{value:.1f}", (value, at), (0, 7), textcoords="offset points", ha="center")
     if results.images.are_the_papers:
         _draw_claims(axes, runs)
-    axes.set_yticks(y, [run.label for run in runs])
+    axes.set_yticks(y, [_label(run) for run in runs])
     axes.set(xlabel="accuracy (%)", ylim=(len(runs) - 0.4, -0.7))
     axes.margins(x=0.08)
     axes.grid(axis="y", visible=False)
-    handles = [tested, *(line for line in axes.get_lines() if line.get_label()[0] != "_")]
-    _title(figure, "Test and validation accuracy of the kept epoch", results.mark(), handles)
+    named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    _title(
+        figure, "Test and validation accuracy of the kept epoch", results.mark(), [tested, *named]
+    )
     return figure
 
 
 def _draw_claims(axes: Axes, runs: list[Run]) -> None:
-    looks = {"test": ("paper, test", VERMILLION), "val": ("paper, validation", "white")}
+    looks = {"test": ("paper's test", VERMILLION), "val": ("paper's validation", "white")}
     for subset, (label, fill) in looks.items():
-        claims = [(find_claim(run.name, subset), y) for y, run in enumerate(runs)]
+        claims = [(find_claim(run.name, subset), y + CLAIM_OFFSET) for y, run in enumerate(runs)]
         found = [(100 * claim, y) for claim, y in claims if claim is not None]
         if found:
             x, at = zip(*found, strict=True)
@@ -150,7 +154,7 @@ def draw_f1(results: Results) -> Figure:
     axes.hlines(y, chosen.min(axis=0), chosen.max(axis=0), color=PALE, lw=3)
     for number, (run, values) in enumerate(zip(results.runs, chosen, strict=True)):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=shorten(run.label, 22))
+        axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=_label(run))
     axes.set_yticks(y, [shorten(results.images.classes[i], 24) for i in order])
     axes.set(xlabel="F1 (%)", ylim=(len(order) - 0.4, -0.6))
     few = f", the {len(order)} weakest" if len(order) < len(means) else ""
@@ -166,23 +170,27 @@ def draw_confusion(results: Results, run: Run) -> Figure:
     names = [shorten(name, 18) for name in results.images.classes]
     n = len(names)
     side = min(max(0.36, 1.0 - 0.05 * n) * n, MAX_SIDE)
-    figure = Figure(figsize=(max(side + 2.8, 5.2), max(side + 1.9, 3.6)))
+    size_in = (max(side + 2.8, WIDTH), side + 1.9)
+    figure = Figure(size_in, layout="compressed")  # keeps the colour bar beside the square
     axes = figure.subplots()
     image = axes.imshow(100 * rates, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
     size = min(10.0, 72 * side / n * 0.36)  # points
     if n <= MAX_COUNTS:
         _write_counts(axes, counts, rates, size)
     shown = range(0, n, -(-n // 60))
-    labels, text = [names[i] for i in shown], {"fontsize": max(size, 7)}
-    axes.set_yticks(shown, labels, **text)
-    axes.set_xticks(shown, labels, rotation=45, ha="right", rotation_mode="anchor", **text)
+    labels = [names[i] for i in shown]
+    axes.set_yticks(shown, labels)
+    slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(shown, labels, **(slant if max(map(len, names)) > 2 else {}))
+    axes.tick_params(labelsize=max(size, 7))
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(symbol=" %"))
+    percents = PercentFormatter(symbol=" %")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.05, format=percents)
     bar.set_label("share of the true class's images")
     bar.outline.set_visible(False)
-    _title(figure, f"{run.label}: images by true and predicted class", results.mark(run))
+    _title(figure, f"{_label(run)}: images by true and predicted class", results.mark(run))
     return figure
 
 
@@ -192,14 +200,19 @@ def _write_counts(axes: Axes, counts: np.ndarray, rates: np.ndarray, size: float
         axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=size)
 
 
+def _label(run: Run) -> str:
+    return run.label.replace(run.name, shorten(run.name, 22))
+
+
 def _title(figure: Figure, title: str, marks: str, handles: Sequence[Any] = ()) -> None:
     """Set the title, the legend under it and, at the foot, what the marks of stand-ins mean."""
     n_rows = -(-len(handles) // LEGEND_COLUMNS)
-    figure.suptitle(title + n_rows * "\n ", x=0.01, ha="left")  # the blank lines hold the legend
+    room = n_rows * "\n "  # for the legend
+    figure.suptitle(title + room, x=0.01, ha="left", linespacing=1.6)
     if handles:
-        below_title = 1 - 0.3 / figure.get_figheight()
-        place = {"loc": "upper left", "bbox_to_anchor": (0, below_title)}
-        figure.legend(handles=handles, ncols=LEGEND_COLUMNS, **place)
+        corner = (0, 1 - TITLE_HEIGHT / figure.get_figheight())
+        columns = LEGEND_COLUMNS
+        figure.legend(handles=handles, ncols=columns, loc="upper left", bbox_to_anchor=corner)
     words = {IMAGES_MARK: "stand-in images", WEIGHTS_MARK: "stand-in pretrained weights"}
     notes = [f"{mark} {words[mark]}" for mark in marks]
     if notes:

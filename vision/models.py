@@ -86,7 +86,8 @@ def build_model(spec: ModelSpec) -> nn.Module:
         case "three-layer-cnn":
             return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
         case "resnet18":
-            return resnet18(num_classes=n_classes)
+            network: nn.Module = resnet18(num_classes=n_classes)
+            return network
     raise ValueError(f"no architecture is called {spec.architecture!r}")
 
 
@@ -112,9 +113,10 @@ def save_model(path: Path, state: dict[str, Tensor], spec: ModelSpec) -> None:
 def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Rebuild a network from its file, in evaluation mode."""
     with safe_open(path, framework="pt") as file:
-        values = json.loads(file.metadata()[METADATA_KEY])
+        values: dict[str, Any] = json.loads(file.metadata()[METADATA_KEY])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    spec = ModelSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values |= {key: tuple(values[key]) for key in ("classes", "mean", "std")}
+    spec = ModelSpec(**values)
     with torch.random.fork_rng():  # weights are drawn, then overwritten: leave the generator be
         model = build_model(spec)
     model.load_state_dict(state)

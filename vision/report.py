@@ -35,6 +35,23 @@ from vision.words import (
 
 TEMPLATES = Path(__file__).with_name("templates")
 
+CHOICE = (
+    "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
+    "them if several share it. The test images are read by the evaluate stage alone, once training "
+    "is over; the test accuracy of the last epoch is given for comparison, and nothing was chosen "
+    "by it."
+)
+INTERVALS = (
+    "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
+    "right). They hold for other test images of the same kind, not for other seeds: each model was "
+    "trained once."
+)
+TRAINING_FIGURES = (
+    "Training figures are running means over an epoch, taken while the net still learns, on "
+    "augmented images where the recipe augments, with dropout where it has any: they can lie "
+    "below validation."
+)
+
 
 def summarise(results: Results) -> dict[str, Any]:
     """Return the figures of metrics.json: accuracies as fractions, losses in nats, no seconds."""
@@ -62,9 +79,9 @@ def _summarise(run: Run) -> dict[str, Any]:
 def list_epochs(results: Results) -> list[dict[str, Any]]:
     """Return the rows of curves.csv: every epoch of every model."""
     return [
-        {"model": run.name} | row
+        {"model": run.name, **dict(zip(map(str, run.history), row, strict=True))}
         for run in results.runs
-        for row in run.history.to_dict(orient="records")
+        for row in run.history.itertuples(index=False)
     ]
 
 
@@ -86,27 +103,11 @@ def build_report(results: Results, params: PlotParams) -> Report:
     return Report(title, sections)
 
 
-CHOICE = (
-    "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
-    "them if several share it. The test images are read by the evaluate stage alone, once training "
-    "is over; the test accuracy of the last epoch is given for comparison, and nothing was chosen "
-    "by it."
-)
-INTERVALS = (
-    "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
-    "right). They hold for other test images of the same kind, not for other seeds: each model was "
-    "trained once."
-)
-TRAINING_FIGURES = (
-    "Training figures are running means over an epoch, taken while the net still learns, on "
-    "augmented images where the recipe augments, with dropout where it has any: they can lie "
-    "below validation."
-)
-
-
 def _build_conditions(results: Results) -> Section:
-    notes = list_stand_ins(results)
-    return Section("Conditions", [list_conditions(results), *([notes] if notes else [])])
+    blocks: list[Block] = [list_conditions(results)]
+    if notes := list_stand_ins(results):
+        blocks.append(notes)
+    return Section("Conditions", blocks)
 
 
 def _compare_with_paper(results: Results) -> list[Section]:
@@ -165,9 +166,12 @@ def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
         caption=f"Confusion matrix of {run.label}, test images; an empty cell is none",
         alt=f"Confusion matrix of {run.name}. {describe_failures(run, results.images.classes)}",
         marks=results.mark(run),
+        min_rem=max(36, 10 + 2 * len(results.images.classes)),
     )
     confusions = list_confusions(results, run, params.most_confused)
-    blocks = [list_scores(results, run), picture, *([confusions] if confusions else [])]
+    blocks: list[Block] = [list_scores(results, run), picture]
+    if confusions:
+        blocks.append(confusions)
     return Section(run.label, blocks, level=3)
 
 

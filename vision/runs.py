@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from pydantic import field_validator
+from pydantic import model_validator
 
 from vision.data import RAW_DIR, SPLIT_DIR
 from vision.errors import DataError
@@ -15,6 +15,7 @@ from vision.paper import SOURCE
 from vision.params import Section, check_name
 
 TRAINING_DIR = Path("data/training")
+TIMINGS_DIR = Path("data/timings")
 PREDICTIONS_DIR = Path("data/predictions")
 IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
 
@@ -24,14 +25,16 @@ T = TypeVar("T")
 class ModelsParams(Section):
     baselines: list[str]
     finetune: list[str]
-    evaluate: list[str]  # the models of the report, in its order
+    evaluate: list[str]  # both lists again, in the order of the report
 
-    @field_validator("evaluate")
-    @classmethod
-    def _check_evaluate(cls, names: list[str]) -> list[str]:
-        if not names or len(names) != len(set(names)):
-            raise ValueError(f"list each model once, and at least one; not {names}")
-        return [check_name(name) for name in names]
+    @model_validator(mode="after")
+    def _check_evaluate(self) -> "ModelsParams":
+        trained = [check_name(name) for name in [*self.baselines, *self.finetune]]
+        if not trained or len(trained) != len(set(trained)):
+            raise ValueError(f"list each model once, and at least one; not {trained}")
+        if sorted(trained) != sorted(self.evaluate):
+            raise ValueError(f"evaluate must list {trained}, in any order, not {self.evaluate}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Run:
 
     @property
     def label(self) -> str:
-        return f"{self.name} {WEIGHTS_MARK}" if self.rests_on_stand_in else self.name
+        return (
+            f"{self.name}\N{NO-BREAK SPACE}{WEIGHTS_MARK}" if self.rests_on_stand_in else self.name
+        )
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,8 @@ def load_results(models: ModelsParams) -> Results:
         DataError: a file is missing; names it, and the stage that writes it.
     """
     images = Images(
-        manifest=_read(RAW_DIR / "manifest.json", "download@images"),
-        classes=tuple(_read(RAW_DIR / "classes.json", "download@images")),
+        manifest=_read(RAW_DIR / "manifest.json", "download"),
+        classes=tuple(_read(RAW_DIR / "classes.json", "download")),
         split=_read(SPLIT_DIR / "summary.json", "split"),
     )
     runs = [_load_run(name, images, models) for name in models.evaluate]
@@ -114,13 +119,13 @@ def one_line(text: str) -> str:
 def _load_run(name: str, images: Images, models: ModelsParams) -> Run:
     stage = "train-baselines" if name in models.baselines else "finetune-resnet"
     trained, training = f"{stage}@{name}", TRAINING_DIR / name
-    metrics = _read(PREDICTIONS_DIR / name / "metrics.json", f"evaluate@{name}")
+    metrics: dict[str, Any] = _read(PREDICTIONS_DIR / name / "metrics.json", f"evaluate@{name}")
     scores = [metrics["per_class"][each] for each in images.classes]
     return Run(
         name=name,
         history=_read(training / "history.csv", trained, pd.read_csv),
         training=_read(training / "summary.json", trained),
-        timing=_read(training / "timing.json", trained),
+        timing=_read(TIMINGS_DIR / f"{name}.json", trained),
         metrics=metrics | {"per_class": scores},
     )
 

@@ -8,7 +8,7 @@ from vision.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Sc
 from vision.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
 from vision.words import describe_source, find_most_confused, interval, join
 
-NONE = "–"  # where a table has nothing to say
+NONE = "\N{EN DASH}"  # where a table has nothing to say
 SUBSETS = ("train", "val", "test")
 WHO = ("paper's", "ours")
 
@@ -18,7 +18,7 @@ def share(fraction: float | None) -> str:
 
 
 def difference(measured: float, claimed: float) -> str:
-    return f"{100 * (measured - claimed):+.1f}".replace("-", "−")  # noqa: RUF001 - a minus sign
+    return f"{100 * (measured - claimed):+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def list_conditions(results: Results) -> Table:
@@ -32,9 +32,10 @@ def list_conditions(results: Results) -> Table:
 
 def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
     manifest, counts = images.manifest, [images.split[subset]["n"] for subset in SUBSETS]
-    status = f"stand-in {IMAGES_MARK}" if images.is_stand_in else _describe_status(manifest)
+    official = ", official" if manifest["official"] else ""
+    status = f", stand-in {IMAGES_MARK}" if images.is_stand_in else official
     return [
-        ("Images", f"{describe_source(images)}: {manifest['name']}, {status}"),
+        ("Images", f"{describe_source(images)}: {manifest['name']}{status}"),
         ("Their provenance", manifest["note"]),
         ("Their SHA-256", f"{manifest['sha256']} ({describe_check(manifest)})"),
         (
@@ -46,10 +47,6 @@ def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
     ]
 
 
-def _describe_status(manifest: dict[str, Any]) -> str:
-    return "official" if manifest["official"] else "the user's own"
-
-
 def describe_check(manifest: dict[str, Any]) -> str:
     verified = manifest["verified"]
     return f"verified: {verified}" if verified else "not verified"
@@ -59,7 +56,8 @@ def describe_weights(run: Run) -> str:
     weights = run.training["pretrained"]
     if weights is None or weights["weights"] == "none":
         return "drawn at random"
-    status = f"stand-in {WEIGHTS_MARK}" if run.rests_on_stand_in else _describe_status(weights)
+    official = "official" if weights["official"] else "the user's own"
+    status = f"stand-in {WEIGHTS_MARK}" if run.rests_on_stand_in else official
     return (
         f"{weights['name']}, {status}. {weights['note']} "
         f"SHA-256 {weights['sha256']} ({describe_check(weights)})"
@@ -136,9 +134,10 @@ def _list_model(run: Run) -> tuple[str, ...]:
 
 def list_claims(results: Results) -> Table:
     """Set the paper's claims beside the kept and the last epoch of the models that repeat them."""
-    header = ("Model", "Accuracy", "In the paper", "Claimed %")
-    header += ("Kept %", "Points", "Last %", "Points")
-    rows, runs = [], []
+    words = ("Model", "Accuracy", "In the paper")
+    header = (*words, "Claimed %", "Kept %", "Points", "Last %", "Points")
+    rows: list[tuple[str, ...]] = []
+    runs: list[Run] = []
     for claim in CLAIMS:
         if run := results.find(claim.model):
             kept, last = get_accuracies(run, claim.subset)

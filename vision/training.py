@@ -157,7 +157,7 @@ class Trainer:
         self, model: nn.Module, spec: ModelSpec, params: TrainParams, n_train: int, seed: int
     ) -> None:
         self.device = prepare_device()
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.spec = spec
         self.params = params
         self.steps_per_epoch = math.ceil(n_train / params.batch_size)

@@ -40,13 +40,15 @@ def join(names: Iterable[str]) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+    """Cut out the middle: names of classes and recipes often differ at their ends."""
+    half = width // 2
+    return text if len(text) <= width else f"{text[:half]}…{text[-(width - half - 1) :]}"
 
 
 def describe_source(images: Images) -> str:
     source = images.manifest["source"]
     titles = {"cifar10": "CIFAR-10", "digits": "scikit-learn digits"}
-    return titles.get(source, f"images of a user's {source}")
+    return titles.get(source, f"A user's {source} of images")
 
 
 def describe_verdict(results: Results) -> str:
@@ -127,7 +129,7 @@ def describe_curves(run: Run) -> str:
     relation = compare(last.train_accuracy, last.val_accuracy)
     if len(history) == 1:
         return f"After its only epoch, training accuracy is {relation} validation."
-    lowest = history.loc[history.val_loss.idxmin()]
+    lowest = history.iloc[int(history.val_loss.argmin())]
     return (
         f"At its last epoch ({last.epoch:.0f}), training accuracy is {relation} validation, "
         f"and {_describe_val_loss(lowest, last)}."

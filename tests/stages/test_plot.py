@@ -1,0 +1,104 @@
+import contextlib
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import plot
+from stages.runner import run_stage
+from tests.fake_results import MODELS, write_tree
+from vision.files import read_json, write_json
+
+ROOT = Path(__file__).parents[2]
+
+
+def plot_here(tree):
+    """Run the stage in `tree` and return what it prints."""
+    printed = io.StringIO()
+    with contextlib.chdir(tree), contextlib.redirect_stdout(printed):
+        plot.main()
+    return printed.getvalue()
+
+
+def read_reports(tree):
+    files = sorted(path for path in (tree / "reports").rglob("*") if path.is_file())
+    return {str(path.relative_to(tree)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def plotted(tmp_path_factory):
+    """A tree whose reports are written, and what was printed then. Tests leave it as it is."""
+    tree = tmp_path_factory.mktemp("plotted")
+    write_tree(tree)
+    return tree, plot_here(tree)
+
+
+def test_plot_writes_figures_metrics_curves_and_both_reports(plotted):
+    figures = ["accuracy", "comparison", *(f"confusion-{name}" for name in sorted(MODELS))]
+    figures += ["f1", "loss"]
+    files = ["curves.csv", *(f"figures/{name}.png" for name in figures)]
+    files += ["metrics.json", "report.html", "report.md"]
+    assert list(read_reports(plotted[0])) == [f"reports/{file}" for file in files]
+
+
+def test_equal_inputs_give_equal_bytes_under_any_hash_seed(plotted, tmp_path):
+    write_tree(tmp_path)
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-m", "stages.plot"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert read_reports(tmp_path) == read_reports(plotted[0])
+
+
+def test_another_timing_touches_the_reports_alone(plotted, tmp_path):
+    write_tree(tmp_path)
+    path = tmp_path / "data/timings/paper.json"
+    write_json(path, read_json(path) | {"train_seconds": 4321.0, "device": "another"})
+    plot_here(tmp_path)
+    before, after = read_reports(plotted[0]), read_reports(tmp_path)
+    changed = {file for file in after if after[file] != before[file]}
+    assert changed == {"reports/report.html", "reports/report.md"}
+
+
+def test_every_figure_of_the_markdown_report_exists(plotted):
+    reports = plotted[0] / "reports"
+    lines = (reports / "report.md").read_text().splitlines()
+    files = [line.rpartition("](")[2][:-1] for line in lines if line.startswith("![")]
+    assert len(files) == 4 + len(MODELS)
+    assert all((reports / file).is_file() for file in files)
+
+
+def test_curves_hold_every_epoch_of_every_model(plotted):
+    with (plotted[0] / "reports/curves.csv").open(newline="") as file:
+        rows = [(row["model"], row["epoch"]) for row in csv.DictReader(file)]
+    assert rows == [(name, str(epoch)) for name in MODELS for epoch in range(1, 5)]
+
+
+def test_results_are_printed_with_the_path_of_the_report(plotted):
+    tree, printed = plotted
+    accuracy = read_json(tree / "reports/metrics.json")["models"]["paper"]["test_accuracy"]
+    row = next(line for line in printed.splitlines() if "paper" in line)
+    assert f"{100 * accuracy:.1f}" in row.split()
+    assert printed.splitlines()[-1] == "reports/report.html"
+
+
+def test_figures_of_models_no_longer_listed_are_removed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plot.write_figures({"f1.png": b"old", "confusion-a.png": b"old", "confusion-b.png": b"old"})
+    plot.write_figures({"f1.png": b"new", "confusion-b.png": b"new"})
+    left = {path.name: path.read_bytes() for path in Path("reports/figures").iterdir()}
+    assert left == {"f1.png": b"new", "confusion-b.png": b"new"}
+
+
+def test_a_missing_input_ends_the_stage_with_one_line(tmp_path, monkeypatch, capsys):
+    write_tree(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/predictions/paper/metrics.json").unlink()
+    assert run_stage("plot", plot.main, []) == 1
+    assert capsys.readouterr().err == (
+        "error: data/predictions/paper/metrics.json is missing: run dvc repro evaluate@paper\n"
+    )
