@@ -3,6 +3,7 @@
 A tree is a git worktree with the user's uncommitted changes and the main tree's DVC cache.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -45,9 +46,12 @@ def set_params(tree: Path, overrides: dict[str, Any]) -> None:
 
 
 def run_dvc(tree: Path, *arguments: str) -> None:
-    """Run dvc in `tree` with this Python, its output going to ours."""
+    """Run dvc in `tree`, its output going to ours; `python` in a command is this Python."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    status = subprocess.run(command, cwd=tree, check=False).returncode
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    status = subprocess.run(
+        command, cwd=tree, env=os.environ | {"PATH": path}, check=False
+    ).returncode
     if status:
         raise PipelineError(f"dvc {' '.join(arguments)} failed with status {status}; see above")
 

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from stages.runner import run_stage
 from vision.data import ImageSet, load_split
 from vision.files import write_array, write_json, write_rows
 from vision.inference import predict_logits, prepare_device
 from vision.metrics import EvaluateParams, measure
-from vision.models import load_model
+from vision.models import ModelSpec, load_model
 from vision.params import load_section, load_seed
 
 MODELS_DIR = Path("data/models")
@@ -27,25 +29,30 @@ LAST_EPOCH_FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "loss")
 def main(name: str) -> None:
     seed, params = load_seed(), load_section("evaluate", EvaluateParams)
     val, test = load_split("val"), load_split("test")
-    models, out = MODELS_DIR / name, PREDICTIONS_DIR / name
-    val_logits, _ = predict(models / "best.safetensors", val, params)
-    logits, _ = predict(models / "best.safetensors", test, params)
-    last_logits, last_epoch = predict(models / "last.safetensors", test, params)
-    labels = test.get_labels()
+    best, spec = load_model(MODELS_DIR / name / "best.safetensors")
+    last_model, last_spec = load_model(MODELS_DIR / name / "last.safetensors")
+    val_logits = predict(best, spec, val, params)
+    logits = last_logits = predict(best, spec, test, params)
+    if last_spec != spec:  # it is not the same epoch
+        last_logits = predict(last_model, last_spec, test, params)
+    labels, out = test.get_labels(), PREDICTIONS_DIR / name
     metrics = measure(logits, labels, test.classes, params, seed)
     last = measure(last_logits, labels, test.classes, params, seed)
-    metrics["last_epoch"] = {key: last[key] for key in LAST_EPOCH_FIGURES} | {"epoch": last_epoch}
+    metrics["last_epoch"] = {key: last[key] for key in LAST_EPOCH_FIGURES} | {
+        "epoch": last_spec.epoch
+    }
     write_array(out / "val_logits.npy", val_logits)
     write_array(out / "test_logits.npy", logits)
     write_json(out / "metrics.json", metrics)
     write_rows(CONFUSIONS_DIR / f"{name}.csv", name_predictions(test, logits))
 
 
-def predict(path: Path, data: ImageSet, params: EvaluateParams) -> tuple[np.ndarray, int]:
-    """Return the logits, (n, classes) float32, and the epoch that the model is of."""
-    model, spec = load_model(path)
-    model.to(prepare_device())
-    return predict_logits(model, spec, data, params.batch_size, f"predict {path}"), spec.epoch
+def predict(
+    model: nn.Module, spec: ModelSpec, data: ImageSet, params: EvaluateParams
+) -> np.ndarray:
+    """Return the logits: (n, classes) float32."""
+    model.to(prepare_device()).to(memory_format=torch.channels_last)
+    return predict_logits(model, spec, data, params.batch_size, f"predict epoch {spec.epoch}")
 
 
 def name_predictions(data: ImageSet, logits: np.ndarray) -> list[dict[str, str]]:
