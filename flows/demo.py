@@ -15,11 +15,14 @@ from vision.errors import PipelineError
 TREE = Path("demo")
 OVERRIDES = {
     "data.source": "digits",
+    "baselines.two-layer-fc.epochs": 6,
     "baselines.two-layer-fc.flip": False,  # a mirrored digit is another sign
+    "baselines.three-layer-cnn.epochs": 6,
     "baselines.three-layer-cnn.flip": False,
     "finetune.paper.weights": "none",  # those of ImageNet would have to be downloaded
-    "finetune.paper.epochs": 5,
+    "finetune.paper.epochs": 3,
     "finetune.tuned.weights": "none",
+    "finetune.tuned.epochs": 3,
     "finetune.tuned.input_px": 32,
     "finetune.tuned.flip": False,
     "finetune.tuned.test_flip": False,

@@ -21,17 +21,23 @@ class Batch:
     labels: Tensor  # (B,) int64
 
 
+def count_batches(count: int, batch_size: int) -> int:
+    """Return how many batches `count` images make, of at most `batch_size` each.
+
+    An odd image out joins a batch: batch norm cannot train on one image.
+    """
+    return max(1, min(-(-count // batch_size), count // 2))
+
+
 def iterate_batches(
     data: ImageSet, order: Tensor, batch_size: int, device: torch.device
 ) -> Iterator[Batch]:
     """Yield the images of `order`, (n,) positions in the subset, batch by batch.
 
-    A last batch of one image joins the batch before it: batch norm cannot train on one image.
+    The batches differ by one image at most. Full batches and a small rest would let that rest set
+    a tenth of the running statistics of batch norm, right before they are used for validation.
     """
-    chunks = list(order.split(batch_size))
-    if len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    for chunk in chunks:
+    for chunk in order.tensor_split(count_batches(len(order), batch_size)):
         rows = data.indices[chunk.numpy()]
         images = torch.from_numpy(np.asarray(data.images[rows]))
         labels = torch.from_numpy(data.labels[rows])

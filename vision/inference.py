@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vision.batches import iterate_batches, to_input
+from vision.batches import count_batches, iterate_batches, to_input
 from vision.data import ImageSet
 from vision.models import ModelSpec
 from vision.progress import track
@@ -35,7 +35,7 @@ def predict_logits(
     batches = iterate_batches(data, order, batch_size, device)
     parts = []
     with torch.inference_mode():
-        for batch in track(batches, title, total=-(-len(data) // batch_size)):
+        for batch in track(batches, title, total=count_batches(len(data), batch_size)):
             x = to_input(batch.images, spec)
             with autocast(device, spec):
                 logits = model(x)

@@ -13,7 +13,14 @@ from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from vision.batches import Batch, crop_and_flip, iterate_batches, measure_channels, to_input
+from vision.batches import (
+    Batch,
+    count_batches,
+    crop_and_flip,
+    iterate_batches,
+    measure_channels,
+    to_input,
+)
 from vision.data import ImageSet
 from vision.errors import TrainingError
 from vision.inference import autocast, predict_logits, prepare_device
@@ -160,7 +167,7 @@ class Trainer:
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.spec = spec
         self.params = params
-        self.steps_per_epoch = math.ceil(n_train / params.batch_size)
+        self.steps_per_epoch = count_batches(n_train, params.batch_size)
         self.optimizer = build_optimizer(model, params)
         self.schedule = build_schedule(self.optimizer, params, params.epochs * self.steps_per_epoch)
         self.generator = torch.Generator().manual_seed(seed)

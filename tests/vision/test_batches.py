@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.conftest import make_image_set
-from vision.batches import crop_and_flip, iterate_batches, measure_channels, to_input
+from vision.batches import count_batches, crop_and_flip, iterate_batches, measure_channels, to_input
 from vision.data import ImageSet
 from vision.models import ModelSpec
 
@@ -27,10 +27,14 @@ def test_every_image_comes_once_in_the_given_order() -> None:
     assert np.array_equal(batches[0].images[0].numpy(), data.images[11])
 
 
-def test_a_last_batch_of_one_joins_the_one_before() -> None:
-    data = make_image_set(4)
-    sizes = [len(b.labels) for b in iterate_batches(data, torch.arange(7), 3, CPU)]
-    assert sizes == [3, 4]
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"),
+    [(7, 3, [3, 2, 2]), (9, 3, [3, 3, 3]), (3, 2, [3]), (5, 2, [3, 2]), (1, 8, [1])],
+)
+def test_batches_differ_by_one_image_at_most(count: int, batch_size: int, sizes: list[int]) -> None:
+    batches = iterate_batches(make_image_set(4), torch.arange(count), batch_size, CPU)
+    assert [len(batch.labels) for batch in batches] == sizes
+    assert count_batches(count, batch_size) == len(sizes)
 
 
 def test_no_padding_and_no_flip_leaves_images_as_they_are() -> None:
