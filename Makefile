@@ -1,5 +1,6 @@
 # make demo   run the whole pipeline on scikit-learn's digits: no download, no GPU
 # make test   run all checks: format, lint, types, tests
+# make serve  try the scheduled runs: a Prefect server and a worker on this machine
 # make lock   resolve the dependencies of pyproject.toml anew
 # TORCH=cpu   with any of them: the smaller build of torch, for machines without an NVIDIA GPU
 
@@ -8,10 +9,14 @@ TORCH ?= default
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/installed-$(TORCH)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
+INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --editable .
 
-.PHONY: demo test lock check-lock
+.PHONY: demo test serve lock check-lock
 demo: $(INSTALLED)
-	python -m flows.demo
+	pipeline demo
+
+serve: $(INSTALLED)
+	pipeline serve
 
 test: $(INSTALLED)
 	ruff format --check .
@@ -22,6 +27,7 @@ test: $(INSTALLED)
 .venv/installed-default: requirements.lock
 	$(PYTHON) -m venv .venv
 	$(PIP) install -r requirements.lock
+	$(INSTALL_PROJECT)
 	touch $@
 
 # The lock without torch and its CUDA libraries, then torch's own CPU build of the same version.
@@ -30,6 +36,7 @@ test: $(INSTALLED)
 	$(PIP) install --no-deps -r requirements-cpu.lock
 	$(PIP) install --index-url https://download.pytorch.org/whl/cpu \
 	  $$(sed -nE 's/^ *"(torch(vision)?==[^"]*)",/\1/p' pyproject.toml)
+	$(INSTALL_PROJECT)
 	touch $@
 
 UV := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

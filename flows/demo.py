@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.workspace import make_tree, run_dvc, set_params
+from flows.overrides import set_params
+from flows.workspace import make_tree, run_dvc
 from vision.errors import PipelineError
 
 TREE = Path("demo")

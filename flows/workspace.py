@@ -8,12 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from vision.errors import PipelineError
-from vision.params import get_value, read_params
 
 
 def make_tree(tree: Path) -> None:
@@ -34,15 +30,44 @@ def remove_tree(tree: Path) -> None:
     _git("worktree", "prune")
 
 
-def set_params(tree: Path, overrides: dict[str, Any]) -> None:
-    """Overwrite values of existing keys in the tree's params.yaml."""
-    path = tree / "params.yaml"
-    params = read_params(path)
-    for key, value in overrides.items():
-        get_value(params, key)
-        section, _, last = key.rpartition(".")
-        (get_value(params, section) if section else params)[last] = value
-    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+def save_experiment(tree: Path, name: str) -> None:
+    """Record a tree's params, lock and report; the main tree's `dvc exp show` lists them."""
+    untracked = ["--include-untracked", "reports"] * (tree / "reports").is_dir()
+    run_dvc(tree, "exp", "save", "--quiet", "--force", "--name", name, *untracked)
+
+
+def read_saved(name: str, path: str) -> str:
+    """Return a file as an experiment recorded it."""
+    listed = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
+    for line in listed.splitlines():
+        commit, _, reference = line.partition(" ")
+        if reference.rpartition("/")[2] == name:
+            return _git("show", f"{commit}:{path}").decode()
+    raise PipelineError(f"there is no experiment {name}: see dvc exp show")
+
+
+def publish(tree: Path, branch: str, subject: str) -> str:
+    """Commit a tree's params.yaml, dvc.lock and reports/ to a branch, on top of what is there.
+
+    The commit's parents are the tree's HEAD and the branch as it was, so nothing is lost and no
+    one's checkout moves.
+
+    Returns:
+        The commit, or "" where the branch has these very files already.
+    """
+    reference = f"refs/heads/{branch}"
+    _git("-C", str(tree), "add", "params.yaml", "dvc.lock", "reports")
+    content = _git("-C", str(tree), "write-tree").decode().strip()
+    tips = _git("for-each-ref", "--format=%(objectname) %(tree)", reference).decode().split()
+    if content in tips:
+        return ""
+    parents = dict.fromkeys(
+        [_git("-C", str(tree), "rev-parse", "HEAD").decode().strip(), *tips[:1]]
+    )
+    chosen = [argument for parent in parents for argument in ("-p", parent)]
+    commit = _git("commit-tree", content, *chosen, "-m", subject).decode().strip()
+    _git("update-ref", reference, commit, *tips[:1])
+    return commit
 
 
 def run_dvc(tree: Path, *arguments: str) -> None:

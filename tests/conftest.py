@@ -1,11 +1,13 @@
 """Small data for all tests: real formats, made on the spot, offline."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.projects import make_project, reset_project
 from vision.data import ImageSet
 from vision.files import write_array, write_json
 
@@ -44,3 +46,18 @@ def raw(workspace: Path) -> Path:
     write_array(folder / "subsets.npy", np.zeros(len(labels), np.uint8))
     write_json(folder / "classes.json", list(CLASSES))
     return folder
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project on digits, all stages run and committed; shared by the slow tests."""
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder)
+    return folder
+
+
+@pytest.fixture
+def changed(project: Path) -> Iterator[Path]:
+    """The project, put back as it was after the test."""
+    yield project
+    reset_project(project)

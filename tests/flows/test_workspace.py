@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.workspace import make_tree, remove_tree, set_params
+from flows.overrides import set_params
+from flows.workspace import make_tree, remove_tree
 from vision.errors import ParamsError, PipelineError
 
 

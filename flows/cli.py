@@ -1,0 +1,161 @@
+"""The `pipeline` command."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vision.errors import PipelineError
+
+# Before prefect is imported: a busy machine takes its time to start a server, and a stage that
+# waits for the GPU should not wait 10 s more than it must.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+os.environ.setdefault("PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "2")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Targets = Annotated[list[str] | None, typer.Argument(help="Stages; none means all.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-S", help="section.key=value; your params.yaml stays as it is."),
+]
+Force = Annotated[bool, typer.Option(help="Run stages that are current, too.")]
+
+
+@app.command()
+def plan(
+    targets: Targets = None,
+    set: Changes = None,
+    force: Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a run would do, why, and how long it should take."""
+    from flows.durations import describe_time, describe_total, estimate
+    from flows.overrides import parse_overrides
+    from flows.plan import make_plan
+
+    stages = make_plan(Path(), targets or (), force, parse_overrides(set or []))
+    if as_json:
+        rows = [asdict(stage) | {"seconds": estimate(stage)} for stage in stages]
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("stage", "verdict", "why", "time", box=None, header_style="bold")
+    for stage in stages:
+        table.add_row(stage.name, stage.verdict, "\n".join(stage.reasons), describe_time(stage))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"\n{describe_total(stages)}.", soft_wrap=True)
+
+
+@app.command()
+def run(
+    targets: Targets = None,
+    set: Changes = None,
+    force: Force = False,
+    isolated: Annotated[
+        bool, typer.Option(help="Run in a git worktree; keep the result as an experiment.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the experiment.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Stages side by side.")] = None,
+    pull: Annotated[bool, typer.Option(help="First fetch from the DVC remote.")] = False,
+    push: Annotated[bool, typer.Option(help="Afterwards send to the DVC remote.")] = False,
+    publish: Annotated[str | None, typer.Option(help="Commit the report to this branch.")] = None,
+) -> None:
+    """Bring the pipeline up to date, as a Prefect flow."""
+    from flows.pipeline import pipeline
+
+    state = pipeline(
+        targets=targets,
+        set=set,
+        force=force,
+        isolated=isolated,
+        name=name,
+        jobs=jobs,
+        pull=pull,
+        push=push,
+        publish=publish,
+        return_state=True,
+    )
+    raise typer.Exit(0 if state.is_completed() else 1)
+
+
+@app.command()
+def sweep(
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", "-g", help="section.key=value,value")
+    ] = None,
+    search: Annotated[
+        list[str] | None, typer.Option("--search", help="section.key=low..high; Optuna chooses.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Experiments of a search.")] = 10,
+    metric: Annotated[str, typer.Option(help="Key in reports/metrics.json; highest is best.")] = (
+        "models.tuned.val_accuracy"
+    ),
+    name: Annotated[str | None, typer.Option(help="What experiments' names begin with.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Experiments side by side.")] = 1,
+) -> None:
+    """Run several experiments, each in a tree of its own, and rank them."""
+    from flows.sweep import sweep as flow
+
+    state = flow(
+        grid=grid,
+        search=search,
+        trials=trials,
+        metric=metric,
+        name=name,
+        parallel=parallel,
+        return_state=True,
+    )
+    raise typer.Exit(0 if state.is_completed() else 1)
+
+
+@app.command()
+def deploy(
+    names: Annotated[list[str] | None, typer.Argument(help="Of prefect.yaml; none: all.")] = None,
+    kubernetes: Annotated[bool, typer.Option(help="Also the pool for a cluster.")] = False,
+) -> None:
+    """Set up the pools and the GPU limit on the Prefect server; register the deployments."""
+    from flows.server import deploy as register
+
+    register(names or [], kubernetes)
+
+
+@app.command()
+def serve() -> None:
+    """Start a server, a pool and a worker on this machine, for a try-out; Ctrl-C ends them."""
+    from flows.server import serve as start
+
+    start()
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option(help="Free slots that no run holds.")] = False,
+) -> None:
+    """Look for what would stop a run."""
+    from flows.doctor import examine
+
+    raise typer.Exit(examine(fix))
+
+
+@app.command()
+def demo() -> None:
+    """Run everything on scikit-learn's digits, in a tree of its own."""
+    from flows import demo as module
+
+    raise typer.Exit(module.main())
+
+
+def main() -> None:
+    """Run the command line; say an error of ours in one line."""
+    try:
+        app()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

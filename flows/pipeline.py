@@ -1,0 +1,216 @@
+"""The pipeline as a Prefect flow: a task for each stage of dvc.yaml, as DVC's graph has them.
+
+The graph, the tags, the retries and the timeouts are read from dvc.yaml when a run starts. DVC
+alone decides what is current: a task runs `dvc repro --single-item STAGE` in a process of its own.
+"""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.artifacts import EpochProgress, publish_plan, publish_results
+from flows.durations import record
+from flows.overrides import parse_overrides, set_params
+from flows.plan import PlannedStage, make_plan
+from flows.repro import TIMED_OUT, StageFailedError, repro
+from flows.workspace import (
+    make_tree,
+    remove_tree,
+    run_dvc,
+    save_experiment,
+)
+from flows.workspace import (
+    publish as publish_branch,
+)
+
+TREES = Path(".dvc/tmp/trees")
+STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the tasks of one flow run share."""
+
+    root: Path  # the project, where durations are kept
+    tree: Path  # where the stages run: the project itself or a worktree
+    force: bool
+    slots: threading.Semaphore
+    threads: int | None
+    stop: threading.Event
+
+
+@flow(name="pipeline", validate_parameters=True)
+def pipeline(
+    targets: list[str] | None = None,
+    set: list[str] | None = None,
+    force: bool = False,
+    isolated: bool = False,
+    name: str | None = None,
+    jobs: int | None = None,
+    pull: bool = False,
+    push: bool = False,
+    publish: str | None = None,
+) -> State[Any]:
+    """Bring the pipeline up to date.
+
+    Args:
+        targets: stages of dvc.yaml, with what they need; none means all.
+        set: changed params, `section.key=value`. Runs as an experiment: your params.yaml stays.
+        force: run every stage, current or not.
+        isolated: run in a git worktree of its own and keep the result as a DVC experiment; so do
+            runs with `set` or `publish`.
+        name: of the experiment; by default the flow run's.
+        jobs: stages side by side at most; by default as many as there are cores, up to 4.
+        pull: first fetch what a DVC remote has, run cache included.
+        push: afterwards send what the cache has to it.
+        publish: commit params.yaml, dvc.lock and reports/ to this branch.
+    """
+    root = Path.cwd()
+    overrides = parse_overrides(set or [])
+    chosen = name or str(flow_run.get_name())
+    with _choose_tree(root, bool(isolated or overrides or publish), chosen) as tree:
+        set_params(tree, overrides)
+        if pull:
+            run_dvc(tree, "pull", "--run-cache", "--allow-missing")
+        plan = make_plan(tree, tuple(targets or ()), force)
+        publish_plan(plan, root)
+        states = run_plan(plan, root, tree, force, jobs)
+        failures = [str(state.message) for state in states.values() if _failed(state)]
+        if not failures and (tree / "reports/metrics.json").exists():
+            publish_results(tree)
+        if tree != root:
+            _save(tree, chosen)
+        if push:
+            run_dvc(tree, "push", "--run-cache")
+        if publish and not failures:
+            commit = publish_branch(tree, publish, f"Record the run {chosen}")
+            get_run_logger().info("%s: %s", publish, commit or "nothing new")
+    if failures:
+        return Failed(message="; ".join(failures))
+    ran = [key for key, state in states.items() if state.name == "Completed"]
+    return Completed(
+        message=f"{len(ran)} of {len(states)} stages ran" + f": {', '.join(ran)}" * bool(ran)
+    )
+
+
+def run_plan(
+    plan: list[PlannedStage], root: Path, tree: Path, force: bool, jobs: int | None
+) -> dict[str, State[Any]]:
+    """Run a plan's stages as tasks and return the state in which each ended."""
+    cores = len(os.sched_getaffinity(0))
+    jobs = jobs or min(4, cores)
+    run = Run(
+        root=root,
+        tree=tree,
+        force=force,
+        slots=threading.Semaphore(jobs),
+        threads=max(1, cores // jobs) if jobs > 1 else None,
+        stop=threading.Event(),
+    )
+    futures: dict[str, PrefectFuture[Any]] = {}
+    try:
+        for stage in plan:
+            upstream = [futures[other] for other in stage.upstream if other in futures]
+            futures[stage.name] = make_task(stage).submit(run, stage, wait_for=upstream)
+        wait(list(futures.values()))
+    finally:
+        run.stop.set()
+    return {key: future.state for key, future in futures.items()}
+
+
+def make_task(stage: PlannedStage) -> Task[..., Any]:
+    """Return the task of a stage, with what dvc.yaml says of it under meta.prefect."""
+    return run_stage.with_options(
+        name=stage.name,
+        task_run_name=stage.name,
+        tags=stage.meta.get("tags", []) if stage.verdict != "cached" else [],
+        retries=stage.meta.get("retries", 0),
+        retry_delay_seconds=stage.meta.get("retry_delay_seconds", 10),
+    )
+
+
+def may_succeed_again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Say whether a failed stage is worth another try.
+
+    A stage that ends with status 1 has said what is wrong and will say it again, unless it was the
+    network; one that took too long will take as long again. A killed one may do better.
+    """
+    status = state.data.status if isinstance(state.data, StageFailedError) else None
+    return status not in (None, 1, TIMED_OUT) or "network" in task.tags
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=may_succeed_again)
+def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
+    """Run one stage and end in a state whose name says what that took."""
+    logger = get_run_logger()
+    if stage.verdict == "cached":
+        return Completed(name="Cached", message="its outs are current")
+    progress = EpochProgress(stage.name)
+
+    def listen(line: str) -> None:
+        logger.info(line)
+        progress.read(line)
+
+    with run.slots:
+        started = time.monotonic()
+        try:
+            outcome = repro(
+                run.tree,
+                stage.name,
+                force=run.force,
+                threads=run.threads,
+                timeout_s=stage.meta.get("timeout_seconds", math.inf),
+                stop=run.stop,
+                on_line=listen,
+            )
+        except StageFailedError as error:
+            return Failed(message=str(error), data=error)
+        seconds = time.monotonic() - started
+    if outcome == "ran":
+        record(stage, seconds, run.root)
+    return Completed(name=STATE_NAMES[outcome], message=f"{outcome} in {seconds:.1f} s")
+
+
+@contextmanager
+def _choose_tree(root: Path, isolated: bool, name: str) -> Iterator[Path]:
+    """Yield the project itself, or a worktree with its params and data that is removed again."""
+    if not isolated:
+        yield root
+        return
+    tree = root / TREES / name
+    make_tree(tree)
+    try:
+        run_dvc(tree, "checkout", "--quiet", "--allow-missing")
+        yield tree
+    finally:
+        remove_tree(tree)
+
+
+def _save(tree: Path, name: str) -> None:
+    """Keep a tree's results as a DVC experiment, if they are all current.
+
+    `dvc exp save` commits every stage as it stands: one that has not run would be recorded with
+    the outs of other params, in the run cache that all share.
+    """
+    stale = [stage.name for stage in make_plan(tree) if stage.verdict != "cached"]
+    if stale:
+        get_run_logger().warning("no experiment %s: %s not up to date", name, ", ".join(stale))
+    else:
+        save_experiment(tree, name)
+
+
+def _failed(state: State[Any]) -> bool:
+    return state.is_failed() or state.is_crashed() or state.is_cancelled()

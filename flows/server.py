@@ -1,0 +1,111 @@
+"""What the flows need of a Prefect server: limits, pools and deployments, set up once."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+
+from flows import supervisor
+from vision.errors import PipelineError
+
+GPU_TAG = "gpu"
+POOL = "local"
+KUBERNETES_POOL = "kubernetes"
+KUBERNETES_TEMPLATE = Path("flows/kubernetes-job.json")
+LOCAL_API = "http://127.0.0.1:4200/api"
+START_S = 120
+# Leases in files survive a restart of the server; those in memory hold their slot for good.
+LEASES = "prefect.server.concurrency.lease_storage"
+SERVER_SETTINGS = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": f"{LEASES}.filesystem",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+
+
+def limit_gpu_stages(count: int = 1) -> None:
+    """Let at most `count` stages tagged `gpu` run at once, over all flow runs of the server."""
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(name=f"tag:{GPU_TAG}", limit=count)
+
+
+def read_gpu_slots(client: SyncPrefectClient) -> tuple[int, int] | None:
+    """Return the limit of stages tagged `gpu` and how many slots are taken; None: no limit."""
+    try:
+        limit = client.read_global_concurrency_limit_by_name(f"tag:{GPU_TAG}")
+    except ObjectNotFound:
+        return None
+    return limit.limit, limit.active_slots
+
+
+def deploy(names: list[str], kubernetes: bool) -> None:
+    """Create the pools and the GPU limit, and register the deployments of prefect.yaml."""
+    limit_gpu_stages()
+    run_prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+    if kubernetes:
+        template = str(KUBERNETES_TEMPLATE)
+        options = ["--type", "kubernetes", "--base-job-template", template, "--overwrite"]
+        run_prefect("work-pool", "create", KUBERNETES_POOL, *options)
+    chosen = names or ["nightly", "manual", "gpu", *(["kubernetes-gpu"] if kubernetes else [])]
+    for name in chosen:
+        run_prefect("--no-prompt", "deploy", "--name", name)
+
+
+def run_prefect(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *arguments],
+        env=make_environment(),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise PipelineError(f"prefect {' '.join(arguments)} failed: see above")
+
+
+def make_environment(**more: str) -> dict[str, str]:
+    return {**SERVER_SETTINGS, **os.environ, **more, "PIPELINE_HOME": str(Path.cwd())}
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[Any]:
+    """Start a prefect command that ends, with all it started, when we do."""
+    return subprocess.Popen(
+        [sys.executable, "-I", supervisor.__file__, sys.executable, "-m", "prefect", *arguments],
+        env=make_environment(**environment),
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def serve() -> None:
+    """Run a server on loopback, the deployments and a worker until interrupted."""
+    processes = [start("server", "start", "--host", "127.0.0.1")]
+    os.environ["PREFECT_API_URL"] = LOCAL_API
+    try:
+        _wait_for_server(processes[0])
+        deploy([], kubernetes=False)
+        processes.append(start("worker", "start", "--pool", POOL))
+        print("Prefect: http://127.0.0.1:4200 (Ctrl-C ends server and worker)", flush=True)
+        while all(process.poll() is None for process in processes):
+            time.sleep(0.5)
+        raise PipelineError("the Prefect server or its worker ended: see above")
+    except KeyboardInterrupt:
+        print("stopping", flush=True)
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def _wait_for_server(process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urlopen(f"{LOCAL_API}/health", timeout=2):
+            return
+        time.sleep(0.5)
+    raise PipelineError(f"no Prefect server at {LOCAL_API} after {START_S} s")

@@ -1,0 +1,186 @@
+"""Several experiments side by side, each in a tree of its own, and which of them is best."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.overrides import parse_overrides, parse_value
+from flows.pipeline import pipeline
+from flows.workspace import read_saved
+from vision.errors import ParamsError, PipelineError
+from vision.params import get_value
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+METRICS = "reports/metrics.json"
+LOGARITHMIC = 10  # a range whose ends differ by this factor is searched by its logarithm
+
+
+@dataclass(frozen=True)
+class Experiment:
+    name: str
+    overrides: tuple[str, ...]  # as `dvc exp run -S` takes them
+
+
+@dataclass(frozen=True)
+class Result:
+    experiment: Experiment
+    score: float | None  # None: it failed
+    message: str
+
+
+@flow(name="sweep", validate_parameters=True)
+def sweep(
+    grid: list[str] | None = None,
+    experiments: list[list[str]] | None = None,
+    search: list[str] | None = None,
+    trials: int = 10,
+    metric: str = "models.tuned.val_accuracy",
+    name: str | None = None,
+    parallel: int = 1,
+    targets: list[str] | None = None,
+) -> State[Any]:
+    """Run experiments, each isolated and kept as a DVC experiment, and rank them.
+
+    Args:
+        grid: `section.key=value,value,...`; every combination is run.
+        experiments: lists of `section.key=value`, one list an experiment.
+        search: `section.key=low..high` or `section.key=value,value`; Optuna chooses.
+        trials: experiments of a search.
+        metric: dotted key in reports/metrics.json; the highest is best. Never a test figure.
+        name: what the experiments' names begin with; by default the flow run's name.
+        parallel: experiments side by side.
+        targets: stages to run; none means all.
+
+    Raises:
+        ParamsError: nothing to run, a test figure as metric, or a text that is no override.
+    """
+    if "test" in metric:
+        raise ParamsError(f"{metric} is about the test split, which must not choose: use val")
+    prefix = name or str(flow_run.get_name())
+    if search:
+        results = run_search(search, trials, metric, prefix)
+    else:
+        listed = [*expand_grid(grid or []), *map(tuple, experiments or [])]
+        if not listed:
+            raise ParamsError("nothing to run: give grid, experiments or search")
+        named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
+        results = run_side_by_side(named, metric, parallel)
+    results.sort(key=lambda result: -math.inf if result.score is None else result.score)
+    results.reverse()
+    create_table_artifact(
+        table=[tabulate(result, metric) for result in results],
+        key="leaderboard",
+        description=f"Experiments by {metric}",
+    )
+    failed = [result for result in results if result.score is None]
+    if failed:
+        names = ", ".join(result.experiment.name for result in failed)
+        return Failed(message=f"{len(failed)} of {len(results)} failed: {names}")
+    best = results[0]
+    return Completed(message=f"best of {len(results)}: {best.experiment.name}, {best.score:.4f}")
+
+
+def expand_grid(grid: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield every combination of the values of `section.key=value,value,...` texts."""
+    if not grid:
+        return
+    choices = []
+    for text in grid:
+        key, equals, values = text.partition("=")
+        if not (key and equals):
+            raise ParamsError(f"{text!r} is no part of a grid: write section.key=value,value")
+        choices.append([f"{key}={value}" for value in values.split(",")])
+    yield from itertools.product(*choices)
+
+
+def run_side_by_side(experiments: list[Experiment], metric: str, parallel: int) -> list[Result]:
+    """Run experiments, `parallel` at a time; one that fails does not stop the others."""
+    results: list[Result] = []
+    for start in range(0, len(experiments), parallel):
+        batch = experiments[start : start + parallel]
+        futures = [run_experiment.submit(experiment, metric, parallel) for experiment in batch]
+        results += [future.result() for future in futures]
+    return results
+
+
+@task(name="experiment", task_run_name="{experiment.name}", cache_policy=NO_CACHE)
+def run_experiment(experiment: Experiment, metric: str, parallel: int) -> Result:
+    """Run the pipeline with changed params in a tree of its own and read its score."""
+    state = pipeline.with_options(flow_run_name=experiment.name)(
+        set=list(experiment.overrides),
+        isolated=True,
+        name=experiment.name,
+        jobs=1 if parallel > 1 else None,
+        return_state=True,
+    )
+    message = str(state.message)
+    try:
+        score = read_score(experiment.name, metric) if state.is_completed() else None
+    except PipelineError as error:
+        score, message = None, str(error)
+    if score is None:
+        get_run_logger().warning("%s failed: %s", experiment.name, message)
+    return Result(experiment, score, message)
+
+
+def read_score(name: str, metric: str) -> float:
+    """Return a metric of a saved experiment.
+
+    Raises:
+        PipelineError: there is no such experiment, or no such metric in its report.
+    """
+    return float(get_value(json.loads(read_saved(name, METRICS)), metric))
+
+
+def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> list[Result]:
+    """Let Optuna choose the params of one experiment after the other."""
+    try:
+        import optuna
+    except ImportError:
+        raise ParamsError("a search needs Optuna: pip install optuna") from None
+    parse_overrides(search)  # complain before the first experiment
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    results = []
+    for number in range(1, trials + 1):
+        trial = study.ask()
+        overrides = tuple(suggest(trial, text) for text in search)
+        result = run_experiment(Experiment(f"{prefix}-{number}", overrides), metric, 1)
+        if result.score is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, result.score)
+        results.append(result)
+    return results
+
+
+def suggest(trial: "Trial", text: str) -> str:
+    """Turn `key=low..high` or `key=value,value` into an override with a chosen value."""
+    key, _, values = text.partition("=")
+    if ".." not in values:
+        return f"{key}={trial.suggest_categorical(key, values.split(','))}"
+    low, high = (parse_value(end) for end in values.split("..", 1))
+    log = low > 0 and high / low >= LOGARITHMIC
+    if isinstance(low, int) and isinstance(high, int):
+        return f"{key}={trial.suggest_int(key, low, high, log=log)}"
+    return f"{key}={trial.suggest_float(key, low, high, log=log):.4g}"
+
+
+def tabulate(result: Result, metric: str) -> dict[str, Any]:
+    return {
+        "experiment": result.experiment.name,
+        metric: result.score,
+        "params": ", ".join(result.experiment.overrides),
+        "outcome": result.message,
+    }

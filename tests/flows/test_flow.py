@@ -1,0 +1,196 @@
+"""The flow on a toy project, with a Prefect server of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+
+from flows.overrides import set_params
+from flows.pipeline import pipeline
+from flows.server import GPU_TAG, limit_gpu_stages
+from tests.flows.toy import (
+    assert_nothing_is_left,
+    dvc,
+    find_processes,
+    git,
+    read_times,
+    wait_until,
+)
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def _here(new_toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run in the toy project, without a limit on GPU stages."""
+    monkeypatch.chdir(new_toy)
+    yield
+    with get_client(sync_client=True) as client:
+        try:
+            client.delete_global_concurrency_limit_by_name(f"tag:{GPU_TAG}")
+        except ObjectNotFound:
+            return
+
+
+def run(name: str, **parameters: Any) -> State[Any]:
+    flow = pipeline.with_options(flow_run_name=name)
+    return flow(return_state=True, **parameters)  # type: ignore[no-any-return]
+
+
+def read_tasks(name: str) -> dict[str, TaskRun]:
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]))
+        )
+    return {task.name: task for task in runs}
+
+
+def read_states(name: str) -> dict[str, str]:
+    return {key: str(task.state_name) for key, task in read_tasks(name).items()}
+
+
+def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
+    assert run("first").is_completed()
+    tasks = read_tasks("first")
+    names = {task.id: name for name, task in tasks.items()}
+    waits = {
+        (names[waited.id], name)
+        for name, task in tasks.items()
+        for waited in task.task_inputs.get("wait_for", [])
+    }
+    edges = set()
+    for line in dvc(Path(), "dag", "--dot").splitlines():
+        if "->" in line:
+            before, after = (end.strip('" ;') for end in line.split("->"))
+            edges.add((before, after))
+    assert waits == edges
+    assert len(tasks) == 6
+    assert set(read_states("first").values()) == {"Completed"}
+
+
+def test_what_is_current_ends_as_cached_without_a_process(toy: Path) -> None:
+    os.chdir(toy)
+    (toy / "times.jsonl").unlink()
+    state = run("again")
+    assert state.message == "0 of 6 stages ran"
+    assert set(read_states("again").values()) == {"Cached"}
+    assert not (toy / "times.jsonl").exists()
+
+
+def test_tags_of_dvc_yaml_are_the_tasks_tags() -> None:
+    run("tags", targets=["train", "count"])
+    tagged = {name for name, task in read_tasks("tags").items() if GPU_TAG in task.tags}
+    assert tagged == {"train@slow", "train@quick"}
+
+
+def test_a_changed_param_runs_as_an_experiment_and_leaves_params_alone(toy: Path) -> None:
+    os.chdir(toy)
+    state = run("hot", set=["recipes.slow.seconds=0.01"])
+    assert state.is_completed()
+    ran = {name for name, word in read_states("hot").items() if word == "Completed"}
+    assert ran == {"train@slow", "report"}
+    assert git(toy, "status", "--porcelain") == ""
+    assert "hot" in dvc(toy, "exp", "list", "--all-commits")
+    assert not list((toy / ".dvc/tmp/trees").iterdir())
+
+
+def test_an_unfinished_experiment_is_not_saved_as_if_it_were(toy: Path) -> None:
+    """`dvc exp save` would record outs of other params for the stages that did not run."""
+    os.chdir(toy)
+    run("half", set=["recipes.slow.seconds=0.01"], targets=["train@slow"])
+    assert "half" not in dvc(toy, "exp", "list", "--all-commits")
+    state = run("whole", set=["recipes.slow.seconds=0.01"])
+    ran = {name for name, word in read_states("whole").items() if word == "Completed"}
+    assert state.is_completed()
+    assert ran == {"report"}
+
+
+def test_a_failure_names_the_cause_and_spares_what_does_not_depend_on_it(new_toy: Path) -> None:
+    set_params(new_toy, {"recipes.quick.fail": 1})
+    state = run("broken")
+    assert state.is_failed()
+    assert state.message == "train@quick: quick was told to fail"
+    assert read_states("broken") == {
+        "fetch": "Completed",
+        "train@slow": "Completed",
+        "train@quick": "Failed",
+        "count@one": "Completed",
+        "count@two": "Completed",
+        "report": "NotReady",
+    }
+    assert_nothing_is_left(new_toy)
+
+
+def test_a_killed_stage_is_tried_again(new_toy: Path) -> None:
+    """Status 137 is that of a process killed for memory; status 1 has said what is wrong."""
+    set_params(new_toy, {"recipes.slow.fail": 137, "recipes.quick.fail": 1})
+    run("retried", targets=["train"])
+    tasks = read_tasks("retried")
+    assert (tasks["train@slow"].run_count, tasks["train@quick"].run_count) == (2, 1)
+
+
+def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def test_two_gpu_stages_never_overlap_under_a_limit_of_one_and_others_do(new_toy: Path) -> None:
+    set_params(
+        new_toy,
+        {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3, "count.seconds": 3},
+    )
+    limit_gpu_stages(1)
+    assert run("limited", jobs=4).is_completed()
+    times = read_times(new_toy)
+    assert not overlap(times["train@slow"], times["train@quick"])
+    assert overlap(times["count@one"], times["count@two"])
+
+
+def test_without_a_limit_gpu_stages_overlap_and_jobs_bound_them(new_toy: Path) -> None:
+    set_params(new_toy, {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3})
+    run("free", jobs=2, targets=["train"])
+    times = read_times(new_toy)
+    assert overlap(times["train@slow"], times["train@quick"])
+    run("one-by-one", jobs=1, targets=["train"], force=True)
+    times = read_times(new_toy)
+    assert not overlap(times["train@slow"], times["train@quick"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_cancelled_flow_leaves_no_process_and_no_lock(
+    new_toy: Path, number: signal.Signals
+) -> None:
+    set_params(new_toy, {"fetch.seconds": 600})
+    code = "from flows.pipeline import pipeline; pipeline()"
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=new_toy, env=environment)
+    wait_until(lambda: any("stage.py" in p.cmdline() for p in find_processes(new_toy)), 60)
+    parent.send_signal(number)
+    parent.wait()
+    assert_nothing_is_left(new_toy)
+
+
+def test_a_run_can_be_published_to_a_branch(toy: Path) -> None:
+    os.chdir(toy)
+    (toy / "reports").mkdir()
+    (toy / "reports/report.md").write_text("# As it was\n")
+    git(toy, "add", "--all")
+    git(toy, "commit", "--quiet", "--message", "Report")
+    head = git(toy, "rev-parse", "HEAD")
+    assert run("one", set=["report.seconds=0.01"], publish="nightly").is_completed()
+    assert run("two", set=["report.seconds=0.02"], publish="nightly").is_completed()
+    assert git(toy, "rev-parse", "HEAD") == head
+    subjects = git(toy, "log", "--first-parent", "--format=%s %P", "nightly").splitlines()
+    assert subjects[0].startswith("Record the run two ")
+    assert "seconds: 0.02" in git(toy, "show", "nightly:params.yaml")
+    one = git(toy, "rev-parse", "nightly^2").strip()
+    assert git(toy, "log", "-1", "--format=%s", one).strip() == "Record the run one"

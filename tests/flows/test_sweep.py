@@ -1,0 +1,97 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from flows.sweep import expand_grid, sweep
+from tests.flows.toy import dvc
+from vision.errors import ParamsError
+
+
+def test_a_grid_is_every_combination() -> None:
+    assert list(expand_grid(["a.b=1,2", "c=x,y"])) == [
+        ("a.b=1", "c=x"),
+        ("a.b=1", "c=y"),
+        ("a.b=2", "c=x"),
+        ("a.b=2", "c=y"),
+    ]
+    assert list(expand_grid([])) == []
+
+
+def test_a_grid_without_values_is_an_error() -> None:
+    with pytest.raises(ParamsError, match="is no part of a grid"):
+        list(expand_grid(["seed"]))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [({}, "nothing to run"), ({"grid": ["seed=1"], "metric": "models.a.test_accuracy"}, "test")],
+)
+def test_what_cannot_be_swept_is_an_error(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        sweep.fn(name="x", **parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(toy: Path) -> None:
+    """The toy scores by how long `report` sleeps."""
+    os.chdir(toy)
+    add_score(toy)
+    state: State[Any] = sweep(
+        grid=["report.seconds=0.01,0.3,nonsense,0.2"],
+        metric="models.toy.val_accuracy",
+        name="nap",
+        parallel=2,
+        return_state=True,
+    )
+    assert state.is_failed()
+    assert state.message == "1 of 4 failed: nap-3"
+    listed = dvc(toy, "exp", "list", "--all-commits")
+    assert [name for name in ("nap-1", "nap-2", "nap-3", "nap-4") if name in listed] == [
+        "nap-1",
+        "nap-2",
+        "nap-4",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_search_finds_a_value_in_its_range(toy: Path) -> None:
+    os.chdir(toy)
+    add_score(toy)
+    state: State[Any] = sweep(
+        search=["report.seconds=0.1..0.4"],
+        trials=2,
+        metric="models.toy.val_accuracy",
+        name="search",
+        return_state=True,
+    )
+    assert state.is_completed()
+    assert 0.1 <= float(str(state.message).rpartition(" ")[2]) <= 0.4
+
+
+def add_score(toy: Path) -> None:
+    """Make `report` write the sleep that it was asked for as its accuracy."""
+    code = (toy / "stage.py").read_text()
+    score = """
+if stage == "report":
+    import pathlib
+    folder = pathlib.Path("reports")
+    folder.mkdir(exist_ok=True)
+    score = float(recipe["seconds"])
+    accuracies = dict.fromkeys(
+        ["val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high"], score
+    )
+    metrics = {"models": {"toy": accuracies | {"best_epoch": 1, "epochs": 2}}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "report.md").write_text(f"# Slept {score} s")
+    (folder / "report.html").touch()
+"""
+    (toy / "stage.py").write_text(code + score)
+    text = (toy / "dvc.yaml").read_text()
+    metric = "    metrics:\n    - reports/metrics.json:\n        cache: false\n"
+    (toy / "dvc.yaml").write_text(text.replace("    - report.txt\n", "    - report.txt\n" + metric))
+    dvc(toy, "repro", "--quiet")

@@ -1,0 +1,90 @@
+"""A small copy of this project in which DVC and Prefect run for real, on digits."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vision.params import get_value, read_params
+
+ROOT = Path(__file__).parents[1]
+SMALL: dict[str, Any] = {
+    "data.source": "digits",
+    "data.image_px": 16,
+    "evaluate.bootstrap_resamples": 100,
+    "plot.dpi": 50,
+    "baselines.two-layer-fc.epochs": 1,
+    "baselines.two-layer-fc.hidden_units": 32,
+    "baselines.three-layer-cnn.epochs": 1,
+    "finetune.paper.epochs": 1,
+    "finetune.paper.weights": "none",
+    "finetune.tuned.epochs": 1,
+    "finetune.tuned.input_px": 16,
+    "finetune.tuned.weights": "none",
+}
+
+
+def set_value(project: Path, key: str, value: Any) -> None:
+    path = project / "params.yaml"
+    params = read_params(path)
+    section, _, last = key.rpartition(".")
+    (get_value(params, section) if section else params)[last] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def run(project: Path, *command: str) -> str:
+    """Run a command in the project; return its output, standard error included."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+    return done.stdout
+
+
+def repro(project: Path, *arguments: str) -> set[str]:
+    """Run `dvc repro` and return the stages that ran."""
+    output = run(project, "dvc", "repro", *arguments)
+    return set(re.findall(r"^Running stage '([^']+)'", output, re.MULTILINE))
+
+
+def commit(project: Path) -> None:
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "--message", "Record")
+
+
+def make_project(folder: Path) -> None:
+    """Make a clone with small params, all stages run, and everything committed."""
+    listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    (folder / "reports").mkdir()
+    shutil.copyfile(ROOT / "reports/.gitignore", folder / "reports/.gitignore")
+    for key, value in SMALL.items():
+        set_value(folder, key, value)
+    run(folder, "git", "init", "--quiet")
+    for key in ("user.name", "user.email"):
+        run(folder, "git", "config", key, "test@example.org")
+    commit(folder)
+    repro(folder)
+    commit(folder)
+
+
+def reset_project(project: Path) -> None:
+    """Put the project back to its commit, and its data to its cache."""
+    run(project, "git", "checkout", "--quiet", "--", ".")
+    run(project, "git", "clean", "--quiet", "--force", "-d", "photos")
+    run(project, "dvc", "checkout", "--quiet", "--force")
