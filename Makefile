@@ -39,13 +39,19 @@ test: $(INSTALLED)
 	$(INSTALL_PROJECT)
 	touch $@
 
-UV := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-  --generate-hashes --quiet
+# A package with extras is listed twice: older versions of pip do not carry the pin of `name[extra]`
+# over to `name`, or the other way round, and then refuse the lock.
+LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+  --generate-hashes --no-strip-extras --quiet --no-header
+TWICE := awk 'function flush() { plain = block; \
+    if (sub(/^[a-z0-9-]+\[[^]]*\]/, "&", plain)) { sub(/\[[^]]*\]/, "", plain); printf "%s", plain } \
+    printf "%s", block; block = "" } \
+  /^[a-z0-9]/ { flush() } { block = block $$0 "\n" } END { flush() }'
+NOT_TORCH = $$(sed -nE 's/^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z]*)(=|\[).*/\1/p' \
+  requirements.lock | sed -E '/^nvidia-ml-py$$/d; s/^/--no-emit-package /' | sort -u)
 lock:
-	$(UV) --output-file requirements.lock
-	$(UV) --output-file requirements-cpu.lock \
-	  $$(sed -nE 's/^((torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z]*)==.*)/\1/p' \
-	    requirements.lock | sed -E 's/==.*//; /^nvidia-ml-py$$/d; s/^/--no-emit-package /')
+	$(LOCK) | $(TWICE) > requirements.lock
+	$(LOCK) $(NOT_TORCH) | $(TWICE) > requirements-cpu.lock
 
 # Prove that the lock installs in an empty virtual environment.
 check-lock:

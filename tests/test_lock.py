@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DIRECT = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
 ENTRY = re.compile(
-    r"^([a-z0-9-]+)==(\S+)(?: ; .*?)? \\\n((?: +--hash=sha256:[0-9a-f]{64}.*\n)+)", re.MULTILINE
+    r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)(?: ; .*?)? \\\n((?: +--hash=sha256:[0-9a-f]{64}.*\n)+)", re.MULTILINE
 )
 
 
@@ -32,7 +32,7 @@ def test_a_direct_dependency_is_locked_and_installed(text: str) -> None:
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-cpu.lock"])
 def test_every_locked_package_has_a_hash(name: str) -> None:
     lines = (ROOT / name).read_text().splitlines()
-    packages = {line.split("==")[0] for line in lines if re.match(r"[a-z0-9]", line)}
+    packages = {re.split(r"==|\[", line)[0] for line in lines if re.match(r"[a-z0-9]", line)}
     assert packages == set(read_lock(name))
 
 
@@ -46,3 +46,14 @@ def test_the_cpu_lock_is_the_lock_less_torch_and_its_cuda_libraries() -> None:
 
 def test_prefect_gets_a_fastapi_that_it_works_with() -> None:
     assert Version("0.139") <= Version(read_lock("requirements.lock")["fastapi"]) < Version("0.151")
+
+
+def test_the_scheduler_of_prefect_gets_a_sqlalchemy_that_it_works_with() -> None:
+    assert Version(read_lock("requirements.lock")["sqlalchemy"]) < Version("2.1")
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cpu.lock"])
+def test_a_package_with_extras_is_pinned_without_them_too(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for package in re.findall(r"^([a-z0-9-]+)\[", text, re.MULTILINE):
+        assert re.search(rf"^{package}==", text, re.MULTILINE)
