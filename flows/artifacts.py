@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
-    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -59,20 +58,25 @@ class EpochProgress:
             self.artifact = create_progress_artifact(percent, self.key, description)  # type: ignore[assignment]
 
 
-def publish_results(tree: Path) -> None:
-    """Publish the results table, the confusion matrices and the report of a tree."""
+def publish_results(tree: Path, page: Path) -> None:
+    """Publish the results table, the confusion matrices and the report of a tree.
+
+    Args:
+        page: the HTML report, where it stays.
+    """
     folder = tree / REPORTS
     metrics = read_json(folder / "metrics.json")
     create_table_artifact(table=tabulate_results(metrics), key="results", description="Results")
     for picture in sorted((folder / "figures").glob("confusion-*.png")):
-        url = _inline(picture)
         name = picture.stem.removeprefix("confusion-")
-        create_image_artifact(
-            image_url=url, key=_slug(picture.stem), description=f"Confusion matrix of {name}"
+        create_markdown_artifact(
+            f"![Confusion matrix of {name}]({_inline(picture)})",
+            key=_slug(picture.stem),
+            description=f"Confusion matrix of {name}",
         )
     report = (folder / "report.md").read_text(encoding="utf-8")
     create_markdown_artifact(inline_pictures(report, folder), key="report", description="Report")
-    page = (folder / "report.html").resolve()
+    page = page.resolve()
     create_link_artifact(link=page.as_uri(), link_text=str(page), key="report-html")
 
 

@@ -118,20 +118,19 @@ def sweep(
 @app.command()
 def deploy(
     names: Annotated[list[str] | None, typer.Argument(help="Of prefect.yaml; none: all.")] = None,
-    kubernetes: Annotated[bool, typer.Option(help="Also the pool for a cluster.")] = False,
 ) -> None:
-    """Set up the pools and the GPU limit on the Prefect server; register the deployments."""
+    """Set up the pool and the GPU limit on the Prefect server; register the deployments."""
     from flows.server import deploy as register
 
-    register(names or [], kubernetes)
+    register(names or [])
 
 
 @app.command()
-def serve() -> None:
+def serve(port: Annotated[int, typer.Option(help="Of the server.")] = 4200) -> None:
     """Start a server, a pool and a worker on this machine, for a try-out; Ctrl-C ends them."""
     from flows.server import serve as start
 
-    start()
+    start(port)
 
 
 @app.command()

@@ -6,6 +6,7 @@ alone decides what is current: a task runs `dvc repro --single-item STAGE` in a 
 
 import math
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from flows.workspace import (
 )
 
 TREES = Path(".dvc/tmp/trees")
+PAGES = Path(".dvc/tmp/reports")
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
 
 
@@ -90,7 +92,7 @@ def pipeline(
         states = run_plan(plan, root, tree, force, jobs)
         failures = [str(state.message) for state in states.values() if _failed(state)]
         if not failures and (tree / "reports/metrics.json").exists():
-            publish_results(tree)
+            publish_results(tree, _keep_page(tree, root, chosen))
         if tree != root:
             _save(tree, chosen)
         if push:
@@ -197,6 +199,16 @@ def _choose_tree(root: Path, isolated: bool, name: str) -> Iterator[Path]:
         yield tree
     finally:
         remove_tree(tree)
+
+
+def _keep_page(tree: Path, root: Path, name: str) -> Path:
+    """Return the HTML report's path; that of a tree is copied out, as the tree goes."""
+    page = tree / "reports/report.html"
+    if tree == root:
+        return page
+    kept = root / PAGES / f"{name}.html"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(page, kept))
 
 
 def _save(tree: Path, name: str) -> None:

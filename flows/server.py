@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,9 +18,6 @@ from vision.errors import PipelineError
 
 GPU_TAG = "gpu"
 POOL = "local"
-KUBERNETES_POOL = "kubernetes"
-KUBERNETES_TEMPLATE = Path("flows/kubernetes-job.json")
-LOCAL_API = "http://127.0.0.1:4200/api"
 START_S = 120
 # Leases in files survive a restart of the server; those in memory hold their slot for good.
 LEASES = "prefect.server.concurrency.lease_storage"
@@ -44,17 +42,12 @@ def read_gpu_slots(client: SyncPrefectClient) -> tuple[int, int] | None:
     return limit.limit, limit.active_slots
 
 
-def deploy(names: list[str], kubernetes: bool) -> None:
-    """Create the pools and the GPU limit, and register the deployments of prefect.yaml."""
+def deploy(names: list[str]) -> None:
+    """Create the pool and the GPU limit, and register deployments of prefect.yaml; none: all."""
     limit_gpu_stages()
     run_prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-    if kubernetes:
-        template = str(KUBERNETES_TEMPLATE)
-        options = ["--type", "kubernetes", "--base-job-template", template, "--overwrite"]
-        run_prefect("work-pool", "create", KUBERNETES_POOL, *options)
-    chosen = names or ["nightly", "manual", "gpu", *(["kubernetes-gpu"] if kubernetes else [])]
-    for name in chosen:
-        run_prefect("--no-prompt", "deploy", "--name", name)
+    chosen = [option for name in names for option in ("--name", name)] or ["--all"]
+    run_prefect("--no-prompt", "deploy", *chosen)
 
 
 def run_prefect(*arguments: str) -> None:
@@ -81,15 +74,17 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[Any]:
     )
 
 
-def serve() -> None:
+def serve(port: int) -> None:
     """Run a server on loopback, the deployments and a worker until interrupted."""
-    processes = [start("server", "start", "--host", "127.0.0.1")]
-    os.environ["PREFECT_API_URL"] = LOCAL_API
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    address = f"http://127.0.0.1:{port}"
+    processes = [start("server", "start", "--host", "127.0.0.1", "--port", str(port))]
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
     try:
-        _wait_for_server(processes[0])
-        deploy([], kubernetes=False)
+        _wait_for_server(f"{address}/api/health", processes[0])
+        deploy([])
         processes.append(start("worker", "start", "--pool", POOL))
-        print("Prefect: http://127.0.0.1:4200 (Ctrl-C ends server and worker)", flush=True)
+        print(f"Prefect: {address} (Ctrl-C ends server and worker)", flush=True)
         while all(process.poll() is None for process in processes):
             time.sleep(0.5)
         raise PipelineError("the Prefect server or its worker ended: see above")
@@ -102,10 +97,10 @@ def serve() -> None:
             process.wait()
 
 
-def _wait_for_server(process: subprocess.Popen[Any]) -> None:
+def _wait_for_server(url: str, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urlopen(f"{LOCAL_API}/health", timeout=2):
+        with contextlib.suppress(OSError), urlopen(url, timeout=2):
             return
         time.sleep(0.5)
-    raise PipelineError(f"no Prefect server at {LOCAL_API} after {START_S} s")
+    raise PipelineError(f"no Prefect server answers at {url}: is the port taken?")

@@ -37,6 +37,10 @@ def set_value(project: Path, key: str, value: Any) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
 def run(project: Path, *command: str) -> str:
     """Run a command in the project; return its output, standard error included."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -16,7 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.projects import ROOT, repro, run, set_value
+from flows.plan import make_plan
+from tests.projects import ROOT, append, repro, run, set_value
 from vision.params import get_value, read_params
 
 pytestmark = pytest.mark.slow
@@ -38,10 +39,6 @@ def read_table() -> list[tuple[str, str]]:
         if line.startswith("| ")
     ]
     return [(row[0], row[1]) for row in rows[1:]]
-
-
-def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text() + text)
 
 
 def make_photos(folder: Path) -> None:
@@ -99,7 +96,11 @@ def test_a_change_runs_the_stages_of_the_table_and_no_others(
     names = [] if stages == "none" else stages.split(", ")
     expected = {stage for name in names for stage in members.get(name, [name])}
     CHANGES[change](changed)
-    assert repro(changed) == expected
+    planned = {stage.name: stage.verdict for stage in make_plan(changed)}
+    ran = repro(changed)
+    assert ran == expected
+    assert {name for name, verdict in planned.items() if verdict == "run"} <= ran
+    assert ran <= {name for name, verdict in planned.items() if verdict in ("run", "maybe")}
 
 
 def test_every_change_is_in_the_table() -> None:

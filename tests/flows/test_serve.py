@@ -1,0 +1,112 @@
+"""A real server, pool and worker on loopback run the scheduled deployment on digits."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.projects import run, set_value
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def served(changed: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of `pipeline serve` in the project."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    code = "import sys; sys.path.insert(0, '.'); from flows.cli import main; main()"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "serve", "--port", str(port)],
+            cwd=changed,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for(lambda: "Ctrl-C ends" in (tmp_path / "log").read_text(), 240)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+    print((tmp_path / "log").read_text())
+
+
+def wait_for(condition: Any, seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.5)
+    return found
+
+
+def post(address: str, path: str, **body: Any) -> Any:
+    return httpx.post(f"{address}/api/{path}", json=body, timeout=30).raise_for_status().json()
+
+
+def test_the_scheduled_deployment_runs_and_shows_its_artifacts(served: str, changed: Path) -> None:
+    set_value(changed, "baselines.two-layer-fc.learning_rate", 0.03)
+    deployments = {found["name"]: found for found in post(served, "deployments/filter")}
+    assert set(deployments) == {"nightly", "manual", "gpu"}
+    nightly = deployments["nightly"]
+    assert [schedule["active"] for schedule in nightly["schedules"]] == [True]
+    wait_for(lambda: list_scheduled(served, nightly["id"]), 120)  # by Prefect's own scheduler
+
+    state = {"type": "SCHEDULED", "name": "Scheduled"}
+    flow_run = post(served, f"deployments/{nightly['id']}/create_flow_run", state=state)
+    ended = wait_for(lambda: read_end(served, flow_run["id"]), 400)
+    assert (ended["type"], ended["message"]) == (
+        "COMPLETED",
+        "3 of 13 stages ran: train-baselines@two-layer-fc, evaluate@two-layer-fc, plot",
+    )
+
+    listed = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+    artifacts = {found["key"]: found for found in post(served, "artifacts/filter", **listed)}
+    assert {"plan", "results", "report", "report-html", "confusion-two-layer-fc"} <= set(artifacts)
+    assert artifacts["progress-train-baselines-two-layer-fc"]["data"] == 100
+    assert "digits" in artifacts["report"]["data"]
+    assert "Record the run" in run(changed, "git", "log", "-1", "--format=%s", "nightly")
+
+    page = browse(f"{served}/runs/flow-run/{flow_run['id']}?tab=Artifacts")
+    for key in ("plan", "results", "confusion-two-layer-fc"):
+        assert key in page
+
+
+def list_scheduled(address: str, deployment: str) -> Any:
+    return post(
+        address,
+        "flow_runs/filter",
+        flow_runs={
+            "deployment_id": {"any_": [deployment]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+        },
+    )
+
+
+def read_end(address: str, flow_run: str) -> Any:
+    state = httpx.get(f"{address}/api/flow_runs/{flow_run}", timeout=30).json()["state"]
+    return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+
+def browse(url: str) -> str:
+    """Return a page as headless Chromium has it once its scripts have run."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("the rest needs Chromium: apt install chromium")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = [chromium, *options, "--dump-dom", url]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=180).stdout
