@@ -66,7 +66,8 @@ def describe_weights(run: Run) -> str:
 
 def describe_hardware(run: Run) -> str:
     timing = run.timing
-    return f"{timing['device']}, {timing['threads']} threads, torch {timing['torch']}"
+    threads = f"{timing['threads']} thread" + "s" * (timing["threads"] != 1)
+    return f"{timing['device']}, {threads}, torch {timing['torch']}"
 
 
 def _group(runs: list[Run], title: str, describe: Callable[[Run], str]) -> list[tuple[str, ...]]:

@@ -175,7 +175,7 @@ def _describe_convergence(ours: Run, other: Run) -> str:
 
 
 def _describe_cost(ours: Run, other: Run) -> str:
-    if ours.timing["device"] != other.timing["device"]:
+    if any(ours.timing[key] != other.timing[key] for key in ("device", "threads")):
         return ""
     ratio = ours.timing["train_seconds"] / max(other.timing["train_seconds"], 0.1)
     return f"Its training took {ratio:.1f} times as long on the same hardware."

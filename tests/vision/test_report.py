@@ -54,7 +54,7 @@ def render(results):
     return render_markdown(report), render_html(report, Figures())
 
 
-def make_run(name="paper", history=(), accuracy=0.8, low=0.7, high=0.9, **facts):
+def make_run(name="paper", history=(), accuracy=0.8, low=0.7, high=0.9, threads=2, **facts):
     """Return a run of 10 cats, 2 of them taken for dogs, and 10 dogs, 1 taken for a cat."""
     metrics = {
         "n": 20,
@@ -66,7 +66,7 @@ def make_run(name="paper", history=(), accuracy=0.8, low=0.7, high=0.9, **facts)
         "confusion": [[8, 2], [1, 9]],
     }
     training = {"pretrained": None, "family": "finetune"} | facts.pop("training", {})
-    timing = {"device": "a GPU", "train_seconds": 20.0}
+    timing = {"device": "a GPU", "threads": threads, "train_seconds": 20.0}
     return Run(name, pd.DataFrame(list(history)), training, timing, metrics | facts)
 
 
@@ -183,6 +183,8 @@ def test_transfer_is_judged_on_test_images_epochs_and_seconds():
     text = describe_transfer(Results(None, [baseline, make_run(history=history)]))
     assert "paper is 12.0 points above cnn" in text
     assert "60.0 % (epoch 9), in epoch 2. Its training took 1.0 times as long" in text
+    alone = make_run(history=history, threads=1)
+    assert "times as long" not in describe_transfer(Results(None, [baseline, alone]))
 
 
 def test_most_confused_pairs_rank_by_images_then_by_share():
