@@ -28,7 +28,8 @@ from vision.models import Channels, ModelSpec
 from vision.params import Section
 from vision.progress import track
 
-WARMUP = 0.25  # of the steps of a one-cycle schedule
+WARMUP = 0.25  # of the steps of a one-cycle schedule, two steps at least
+SHORTEST_CYCLE = 3  # steps: up, peak, down
 
 
 class TrainParams(Section):
@@ -240,9 +241,11 @@ def build_schedule(optimizer: Optimizer, params: TrainParams, steps: int) -> LRS
             return ConstantLR(optimizer, factor=1.0)
         case "cosine":
             return CosineAnnealingLR(optimizer, T_max=steps)
+        case "one-cycle" if steps < SHORTEST_CYCLE:
+            return ConstantLR(optimizer, factor=1.0)
         case "one-cycle":
-            peak = params.learning_rate
-            return OneCycleLR(optimizer, peak, steps, pct_start=WARMUP, cycle_momentum=False)
+            peak, warmup = params.learning_rate, max(WARMUP, 2 / steps)
+            return OneCycleLR(optimizer, peak, steps, pct_start=warmup, cycle_momentum=False)
 
 
 def _copy_state(model: nn.Module) -> dict[str, Tensor]:

@@ -133,6 +133,14 @@ def test_a_one_cycle_rises_to_the_rate_in_a_quarter_of_the_steps_and_falls() -> 
     assert seen[-1] < 1e-4
 
 
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_one_cycle_of_a_few_steps_reaches_the_rate(steps: int) -> None:
+    """A folder of photos may make a single batch an epoch."""
+    seen = rates("one-cycle", steps)
+    assert max(seen) == pytest.approx(1.0)
+    assert steps < 3 or (seen[0] < 0.1 and seen[-1] < 1e-4)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
