@@ -1,7 +1,6 @@
 """A real server, pool and worker on loopback run the scheduled deployment on digits."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.flows.browser import read_page
 from tests.projects import run, set_value
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,9 @@ def post(address: str, path: str, **body: Any) -> Any:
     return httpx.post(f"{address}/api/{path}", json=body, timeout=30).raise_for_status().json()
 
 
-def test_the_scheduled_deployment_runs_and_shows_its_artifacts(served: str, changed: Path) -> None:
+def test_the_scheduled_deployment_runs_and_shows_its_artifacts(
+    served: str, changed: Path, tmp_path: Path
+) -> None:
     set_value(changed, "baselines.two-layer-fc.learning_rate", 0.03)
     deployments = {found["name"]: found for found in post(served, "deployments/filter")}
     assert set(deployments) == {"nightly", "manual", "gpu"}
@@ -80,9 +82,10 @@ def test_the_scheduled_deployment_runs_and_shows_its_artifacts(served: str, chan
     assert "digits" in artifacts["report"]["data"]
     assert "Record the run" in run(changed, "git", "log", "-1", "--format=%s", "nightly")
 
-    page = browse(f"{served}/runs/flow-run/{flow_run['id']}?tab=Artifacts")
-    for key in ("plan", "results", "confusion-two-layer-fc"):
-        assert key in page
+    url = f"{served}/runs/flow-run/{flow_run['id']}"
+    page = read_page(url, "Artifacts", "confusion-two-layer-fc", tmp_path / "browser")
+    for key in ("plan", "results", "report", "confusion-two-layer-fc"):
+        assert key in page.split()
 
 
 def list_scheduled(address: str, deployment: str) -> Any:
@@ -99,14 +102,3 @@ def list_scheduled(address: str, deployment: str) -> Any:
 def read_end(address: str, flow_run: str) -> Any:
     state = httpx.get(f"{address}/api/flow_runs/{flow_run}", timeout=30).json()["state"]
     return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
-
-
-def browse(url: str) -> str:
-    """Return a page as headless Chromium has it once its scripts have run."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("the rest needs Chromium: apt install chromium")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
-    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command = [chromium, *options, "--dump-dom", url]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=180).stdout
