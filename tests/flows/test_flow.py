@@ -146,7 +146,7 @@ def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
 def test_two_gpu_stages_never_overlap_under_a_limit_of_one_and_others_do(new_toy: Path) -> None:
     set_params(
         new_toy,
-        {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3, "count.seconds": 3},
+        {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3, "count.seconds": 8},
     )
     limit_gpu_stages(1)
     assert run("limited", jobs=4).is_completed()
@@ -156,7 +156,7 @@ def test_two_gpu_stages_never_overlap_under_a_limit_of_one_and_others_do(new_toy
 
 
 def test_without_a_limit_gpu_stages_overlap_and_jobs_bound_them(new_toy: Path) -> None:
-    set_params(new_toy, {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3})
+    set_params(new_toy, {"recipes.slow.seconds": 8, "recipes.quick.seconds": 8})
     run("free", jobs=2, targets=["train"])
     times = read_times(new_toy)
     assert overlap(times["train@slow"], times["train@quick"])

@@ -60,7 +60,7 @@ def post(address: str, path: str, **body: Any) -> Any:
 def test_the_scheduled_deployment_runs_and_shows_its_artifacts(
     served: str, changed: Path, tmp_path: Path
 ) -> None:
-    set_value(changed, "baselines.two-layer-fc.learning_rate", 0.03)
+    set_value(changed, "baselines.two-layer-fc.learning_rate", 0.07)
     deployments = {found["name"]: found for found in post(served, "deployments/filter")}
     assert set(deployments) == {"nightly", "manual", "gpu"}
     nightly = deployments["nightly"]
