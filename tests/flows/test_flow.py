@@ -21,8 +21,8 @@ from flows.server import GPU_TAG, limit_gpu_stages
 from tests.flows.toy import (
     assert_nothing_is_left,
     dvc,
-    find_processes,
     git,
+    is_running,
     read_times,
     wait_until,
 )
@@ -173,7 +173,7 @@ def test_a_cancelled_flow_leaves_no_process_and_no_lock(
     code = "from flows.pipeline import pipeline; pipeline()"
     environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=new_toy, env=environment)
-    wait_until(lambda: any("stage.py" in p.cmdline() for p in find_processes(new_toy)), 60)
+    wait_until(lambda: is_running(new_toy))
     parent.send_signal(number)
     parent.wait()
     assert_nothing_is_left(new_toy)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.overrides import set_params
 from flows.repro import StageFailedError, StoppedError, repro
-from tests.flows.toy import assert_nothing_is_left, find_processes, wait_until
+from tests.flows.toy import assert_nothing_is_left, is_running, wait_until
 
 
 def test_a_stage_runs_once_and_is_cached_then(new_toy: Path) -> None:
@@ -68,7 +68,7 @@ from flows.repro import repro
 repro(Path({str(new_toy)!r}), "fetch")
 """
     parent = subprocess.Popen([sys.executable, "-c", code])
-    wait_until(lambda: any("stage.py" in " ".join(p.cmdline()) for p in find_processes(new_toy)))
+    wait_until(lambda: is_running(new_toy))
     parent.send_signal(number)
     parent.wait()
     assert_nothing_is_left(new_toy)

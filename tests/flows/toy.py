@@ -6,6 +6,7 @@
 `train` is tagged gpu, `count` is not. Each stage notes in times.jsonl when it began and ended.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -117,16 +118,19 @@ def read_times(folder: Path) -> dict[str, tuple[float, float]]:
     return {"@".join(filter(None, row[:2])): (row[2], row[3]) for row in rows}
 
 
-def find_processes(toy: Path) -> list[psutil.Process]:
-    """Return the processes that work in the project, pytest itself apart."""
+def find_processes(toy: Path) -> list[str]:
+    """Return the command lines of what works in the project, pytest itself apart."""
     found = []
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error):  # it ended while we looked
             if process.pid != os.getpid() and process.cwd() == str(toy):
-                found.append(process)
-        except psutil.Error:
-            continue
+                found.append(" ".join(process.cmdline()))
     return found
+
+
+def is_running(toy: Path) -> bool:
+    """Say whether a stage of the project is at work."""
+    return any("python stage.py" in command for command in find_processes(toy))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
