@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from vision.errors import PipelineError
 
 
 def make_tree(tree: Path) -> None:
     """Make `tree` a fresh checkout of HEAD plus the tracked changes that are not committed."""
     remove_tree(tree)
-    _git("worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
+    with _hold_trees():
+        _git("worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
     changes = _git("diff", "--binary", "HEAD")
     if changes:
         _git("-C", str(tree), "apply", "--whitespace=nowarn", "-", given=changes)
@@ -26,8 +29,16 @@ def make_tree(tree: Path) -> None:
 def remove_tree(tree: Path) -> None:
     if tree.exists() and not (tree / ".git").is_file():
         raise PipelineError(f"{tree} is in the way and is no worktree: move it elsewhere")
-    shutil.rmtree(tree, ignore_errors=True)
-    _git("worktree", "prune")
+    with _hold_trees():
+        shutil.rmtree(tree, ignore_errors=True)
+        _git("worktree", "prune")
+
+
+def _hold_trees() -> FileLock:
+    """Return a lock for the list of worktrees: git prunes one that another process is adding."""
+    lock = Path(".dvc/tmp/trees.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock)
 
 
 def save_experiment(tree: Path, name: str) -> None:

@@ -27,7 +27,7 @@ from tests.flows.toy import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import pytest
 from tests.flows.browser import read_page
 from tests.projects import run, set_value
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture

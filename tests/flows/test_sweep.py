@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,13 @@ def test_what_cannot_be_swept_is_an_error(parameters: dict[str, Any], message: s
         sweep.fn(name="x", **parameters)
 
 
-@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
-def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(toy: Path) -> None:
+def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The toy scores by how long `report` sleeps."""
-    os.chdir(toy)
+    monkeypatch.chdir(toy)
     add_score(toy)
     state: State[Any] = sweep(
         grid=["report.seconds=0.01,0.3,nonsense,0.2"],
@@ -57,10 +58,10 @@ def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(toy: Path) -> 
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
-def test_a_search_finds_a_value_in_its_range(toy: Path) -> None:
-    os.chdir(toy)
+def test_a_search_finds_a_value_in_its_range(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toy)
     add_score(toy)
     state: State[Any] = sweep(
         search=["report.seconds=0.1..0.4"],

@@ -24,7 +24,7 @@ def load(root, monkeypatch, **tree):
     write_tree(root, **tree)
     monkeypatch.chdir(root)
     names = list(tree.get("models", MODELS))
-    return load_results(ModelsParams(baselines=names[:1], finetune=[], evaluate=names))
+    return load_results(ModelsParams(baselines=names[:1], finetune=names[1:], evaluate=names))
 
 
 def list_texts(figure):
@@ -104,7 +104,7 @@ def test_stand_ins_are_named_in_the_figures_that_rest_on_them(tmp_path, monkeypa
     write_training(tmp_path, "paper", make_history(4, 0.8), False, pretrained=pretrained)
     monkeypatch.chdir(tmp_path)
     names = ["two-layer-fc", "paper"]
-    results = load_results(ModelsParams(baselines=[], finetune=[], evaluate=names))
+    results = load_results(ModelsParams(baselines=[], finetune=names, evaluate=names))
     notes = [draw_confusion(results, run).get_supxlabel() for run in results.runs]
     assert notes == ["† stand-in images", "† stand-in images   ‡ stand-in pretrained weights"]
 
