@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from flows.plan import PlannedStage
-from vision.files import write_json
+from vision.files import read_json, write_json
 
 FILE = Path(".dvc/tmp/durations.json")
 TIMINGS = "data/timings/{model}.json"
@@ -50,7 +50,7 @@ def _read_timing(stage: PlannedStage, root: Path) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_json(path))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows import supervisor
+from flows.workspace import make_environment
 from vision.errors import PipelineError
 
 Outcome = Literal["cached", "restored", "ran"]
@@ -90,7 +91,7 @@ def repro(
     for _ in range(BUSY_TRIES):
         output = _Output()
         deadline = time.monotonic() + timeout_s
-        status = run_dvc(tree, command, [output.read, on_line], stop, deadline, threads)
+        status = _run_supervised(tree, command, [output.read, on_line], stop, deadline, threads)
         if status == 0:
             return output.outcome
         if status == TIMED_OUT:
@@ -102,7 +103,7 @@ def repro(
     raise StageFailedError(stage, message, output.status)
 
 
-def run_dvc(
+def _run_supervised(
     tree: Path,
     arguments: list[str],
     listeners: list[Callable[[str], None]],
@@ -167,10 +168,7 @@ def _clean(line: bytes) -> str:
 
 
 def _environment(threads: int | None) -> dict[str, str]:
-    """`python` in a stage's command is this Python, and finds our packages from any tree."""
-    environment = dict(os.environ)
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment["PYTHONUNBUFFERED"] = "1"
-    if threads and "OMP_NUM_THREADS" not in environment:
-        environment["OMP_NUM_THREADS"] = str(threads)
+    environment = make_environment() | {"PYTHONUNBUFFERED": "1"}
+    if threads:
+        environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment

@@ -49,7 +49,6 @@ def sweep(
     metric: str = "models.tuned.val_accuracy",
     name: str | None = None,
     parallel: int = 1,
-    targets: list[str] | None = None,
 ) -> State[Any]:
     """Run experiments, each isolated and kept as a DVC experiment, and rank them.
 
@@ -61,7 +60,6 @@ def sweep(
         metric: dotted key in reports/metrics.json; the highest is best. Never a test figure.
         name: what the experiments' names begin with; by default the flow run's name.
         parallel: experiments side by side.
-        targets: stages to run; none means all.
 
     Raises:
         ParamsError: nothing to run, a test figure as metric, or a text that is no override.
@@ -77,8 +75,7 @@ def sweep(
             raise ParamsError("nothing to run: give grid, experiments or search")
         named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
         results = run_side_by_side(named, metric, parallel)
-    results.sort(key=lambda result: -math.inf if result.score is None else result.score)
-    results.reverse()
+    results.sort(key=lambda result: math.inf if result.score is None else -result.score)
     create_table_artifact(
         table=[tabulate(result, metric) for result in results],
         key="leaderboard",

@@ -82,14 +82,17 @@ def publish(tree: Path, branch: str, subject: str) -> str:
 
 
 def run_dvc(tree: Path, *arguments: str) -> None:
-    """Run dvc in `tree`, its output going to ours; `python` in a command is this Python."""
+    """Run dvc in `tree`, its output going to ours."""
     command = [sys.executable, "-m", "dvc", *arguments]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    status = subprocess.run(
-        command, cwd=tree, env=os.environ | {"PATH": path}, check=False
-    ).returncode
+    status = subprocess.run(command, cwd=tree, env=make_environment(), check=False).returncode
     if status:
         raise PipelineError(f"dvc {' '.join(arguments)} failed with status {status}; see above")
+
+
+def make_environment() -> dict[str, str]:
+    """Return our environment, in which `python` in a stage's command is this Python."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path}
 
 
 def _git(*arguments: str, given: bytes = b"") -> bytes:
