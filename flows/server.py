@@ -78,7 +78,8 @@ def serve(port: int) -> None:
     """Run a server on loopback, the deployments and a worker until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     address = f"http://127.0.0.1:{port}"
-    processes = [start("server", "start", "--host", "127.0.0.1", "--port", str(port))]
+    server = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    processes = [start(*server, PREFECT_SERVER_UI_API_URL=f"{address}/api")]
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     try:
         _wait_for_server(f"{address}/api/health", processes[0])

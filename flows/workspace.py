@@ -4,6 +4,7 @@ A tree is a git worktree with the user's uncommitted changes and the main tree's
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from vision.errors import PipelineError
 def make_tree(tree: Path) -> None:
     """Make `tree` a fresh checkout of HEAD plus the tracked changes that are not committed."""
     remove_tree(tree)
-    with _hold_trees():
+    with _hold_git():
         _git("worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
     changes = _git("diff", "--binary", "HEAD")
     if changes:
@@ -29,14 +30,17 @@ def make_tree(tree: Path) -> None:
 def remove_tree(tree: Path) -> None:
     if tree.exists() and not (tree / ".git").is_file():
         raise PipelineError(f"{tree} is in the way and is no worktree: move it elsewhere")
-    with _hold_trees():
+    with _hold_git():
         shutil.rmtree(tree, ignore_errors=True)
         _git("worktree", "prune")
 
 
-def _hold_trees() -> FileLock:
-    """Return a lock for the list of worktrees: git prunes one that another process is adding."""
-    lock = Path(".dvc/tmp/trees.lock")
+def _hold_git() -> FileLock:
+    """Return a lock for what the trees share of git.
+
+    Git prunes a worktree that another process is adding; of two `dvc exp save` at once one fails.
+    """
+    lock = Path(".dvc/tmp/git.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(lock)
 
@@ -44,7 +48,8 @@ def _hold_trees() -> FileLock:
 def save_experiment(tree: Path, name: str) -> None:
     """Record a tree's params, lock and report; the main tree's `dvc exp show` lists them."""
     untracked = ["--include-untracked", "reports"] * (tree / "reports").is_dir()
-    run_dvc(tree, "exp", "save", "--quiet", "--force", "--name", name, *untracked)
+    with _hold_git():
+        run_dvc(tree, "exp", "save", "--quiet", "--force", "--name", name, *untracked)
 
 
 def read_saved(name: str, path: str) -> str:
@@ -82,11 +87,23 @@ def publish(tree: Path, branch: str, subject: str) -> str:
 
 
 def run_dvc(tree: Path, *arguments: str) -> None:
-    """Run dvc in `tree`, its output going to ours."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    status = subprocess.run(command, cwd=tree, env=make_environment(), check=False).returncode
-    if status:
-        raise PipelineError(f"dvc {' '.join(arguments)} failed with status {status}; see above")
+    """Run dvc in `tree`, quietly.
+
+    Raises:
+        PipelineError: with DVC's own words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=tree,
+        env=make_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        errors = re.findall(r"^ERROR: (.*)", done.stdout + done.stderr, re.MULTILINE)
+        why = "; ".join(errors) or f"status {done.returncode}"
+        raise PipelineError(f"dvc {' '.join(arguments)} failed: {why}")
 
 
 def make_environment() -> dict[str, str]:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from flows.overrides import set_params
@@ -31,15 +29,13 @@ pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
 
 @pytest.fixture(autouse=True)
-def _here(new_toy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run in the toy project, without a limit on GPU stages."""
+def _here(new_toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in the toy project, with a limit on GPU stages that none of these reaches.
+
+    Without any limit Prefect would remember for 5 s that there is none, also in the next test.
+    """
     monkeypatch.chdir(new_toy)
-    yield
-    with get_client(sync_client=True) as client:
-        try:
-            client.delete_global_concurrency_limit_by_name(f"tag:{GPU_TAG}")
-        except ObjectNotFound:
-            return
+    limit_gpu_stages(10)
 
 
 def run(name: str, **parameters: Any) -> State[Any]:
@@ -155,7 +151,7 @@ def test_two_gpu_stages_never_overlap_under_a_limit_of_one_and_others_do(new_toy
     assert overlap(times["count@one"], times["count@two"])
 
 
-def test_without_a_limit_gpu_stages_overlap_and_jobs_bound_them(new_toy: Path) -> None:
+def test_under_a_higher_limit_gpu_stages_overlap_and_jobs_bound_them(new_toy: Path) -> None:
     set_params(new_toy, {"recipes.slow.seconds": 8, "recipes.quick.seconds": 8})
     run("free", jobs=2, targets=["train"])
     times = read_times(new_toy)
