@@ -117,9 +117,11 @@ def sweep(
 
 @app.command()
 def deploy(
-    names: Annotated[list[str] | None, typer.Argument(help="Of prefect.yaml; none: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Of prefect.yaml; none: all but kubernetes.")
+    ] = None,
 ) -> None:
-    """Set up the pool and the GPU limit on the Prefect server; register the deployments."""
+    """Set up pools and the GPU limit on the Prefect server; register the deployments."""
     from flows.server import deploy as register
 
     register(names or [])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
@@ -18,6 +19,11 @@ from vision.errors import PipelineError
 
 GPU_TAG = "gpu"
 POOL = "local"
+JOB_TEMPLATE = Path(__file__).with_name("kubernetes-job.json")
+POOL_OPTIONS = {
+    POOL: ("--type", "process"),
+    "kubernetes": ("--type", "kubernetes", "--base-job-template", str(JOB_TEMPLATE)),
+}
 START_S = 120
 # Leases in files survive a restart of the server; those in memory hold their slot for good.
 LEASES = "prefect.server.concurrency.lease_storage"
@@ -43,11 +49,30 @@ def read_gpu_slots(client: SyncPrefectClient) -> tuple[int, int] | None:
 
 
 def deploy(names: list[str]) -> None:
-    """Create the pool and the GPU limit, and register deployments of prefect.yaml; none: all."""
+    """Create pools and the GPU limit, and register deployments of prefect.yaml.
+
+    Args:
+        names: of the deployments; none: all that a worker on this machine can run.
+
+    Raises:
+        PipelineError: prefect.yaml has no such deployment.
+    """
+    pools = read_pools()
+    for name in names:
+        if name not in pools:
+            raise PipelineError(f"no deployment {name!r} in prefect.yaml, only {', '.join(pools)}")
+    chosen = names or [name for name, pool in pools.items() if pool == POOL]
     limit_gpu_stages()
-    run_prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-    chosen = [option for name in names for option in ("--name", name)] or ["--all"]
-    run_prefect("--no-prompt", "deploy", *chosen)
+    for pool in sorted({pools[name] for name in chosen}):
+        run_prefect("work-pool", "create", pool, "--overwrite", *POOL_OPTIONS[pool])
+    options = [option for name in chosen for option in ("--name", name)]
+    run_prefect("--no-prompt", "deploy", *options)
+
+
+def read_pools() -> dict[str, str]:
+    """Return the work pool of each deployment in prefect.yaml."""
+    deployments = yaml.safe_load(Path("prefect.yaml").read_text())["deployments"]
+    return {entry["name"]: entry["work_pool"]["name"] for entry in deployments}
 
 
 def run_prefect(*arguments: str) -> None:

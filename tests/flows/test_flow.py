@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import State, TaskRun
@@ -24,6 +25,7 @@ from tests.flows.toy import (
     read_times,
     wait_until,
 )
+from vision.params import PARAMS_FILE, read_params
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
@@ -55,23 +57,51 @@ def read_states(name: str) -> dict[str, str]:
     return {key: str(task.state_name) for key, task in read_tasks(name).items()}
 
 
-def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
-    assert run("first").is_completed()
-    tasks = read_tasks("first")
-    names = {task.id: name for name, task in tasks.items()}
-    waits = {
-        (names[waited.id], name)
-        for name, task in tasks.items()
+def read_waits(name: str) -> set[tuple[str, str]]:
+    """Return the pairs of tasks of which the second waited for the first."""
+    tasks = read_tasks(name)
+    names = {task.id: key for key, task in tasks.items()}
+    return {
+        (names[waited.id], key)
+        for key, task in tasks.items()
         for waited in task.task_inputs.get("wait_for", [])
     }
+
+
+def read_edges() -> set[tuple[str, str]]:
+    """Return the edges of DVC's own graph, from the stage that writes to the one that reads."""
     edges = set()
     for line in dvc(Path(), "dag", "--dot").splitlines():
         if "->" in line:
             before, after = (end.strip('" ;') for end in line.split("->"))
             edges.add((before, after))
-    assert waits == edges
-    assert len(tasks) == 6
+    return edges
+
+
+def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
+    assert run("first").is_completed()
+    assert read_waits("first") == read_edges()
+    assert len(read_tasks("first")) == 6
     assert set(read_states("first").values()) == {"Completed"}
+
+
+@pytest.mark.slow
+def test_a_model_added_to_the_real_pipeline_is_in_the_flow(
+    changed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(changed)
+    params = read_params()
+    params["baselines"]["small"] = params["baselines"]["two-layer-fc"] | {"hidden_units": 8}
+    params["models"]["baselines"].append("small")
+    params["models"]["evaluate"].append("small")
+    assert run("as-it-is").message == "0 of 13 stages ran"
+    assert read_waits("as-it-is") == read_edges()
+    PARAMS_FILE.write_text(yaml.safe_dump(params, sort_keys=False))
+    assert run("added").message == (
+        "3 of 15 stages ran: train-baselines@small, evaluate@small, plot"
+    )
+    assert read_waits("added") == read_edges()
+    assert list(read_states("added").values()).count("Cached") == 12
 
 
 def test_what_is_current_ends_as_cached_without_a_process(toy: Path) -> None:
