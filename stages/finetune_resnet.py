@@ -8,9 +8,10 @@ import sys
 
 import torch
 
-from stages.runner import run_stage
+from stages.processes import run_training
 from vision.data import load_split
-from vision.finetuning import FinetuneParams, count_trainable, set_trainable
+from vision.distributed import is_first
+from vision.finetuning import FinetuneParams, ResNetPlan, count_trainable
 from vision.models import build_model, load_backbone
 from vision.params import load_section, load_seed
 from vision.pretrained import IMAGENET_CHANNELS, load_pretrained, load_pretrained_manifest
@@ -27,16 +28,15 @@ def main(name: str) -> None:
     model = build_model(spec)
     if weights:
         load_backbone(model, weights)
-    result = fit(
-        model, spec, train, val, params, seed, lambda net, epoch: set_trainable(net, params, epoch)
-    )
+    result = fit(model, spec, train, val, params, seed, ResNetPlan(params))
     facts = {
         "family": "finetune",
         "pretrained": load_pretrained_manifest(name),
         "trainable_parameters": count_trainable(model, params),
     }
-    save_training(name, spec, params, result, seed, facts)
+    if is_first():
+        save_training(name, spec, params, result, seed, facts)
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("finetune-resnet", main, sys.argv[1:]))
+    sys.exit(run_training("finetune-resnet", main, sys.argv[1:]))

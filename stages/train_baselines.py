@@ -8,9 +8,10 @@ import sys
 
 import torch
 
-from stages.runner import run_stage
+from stages.processes import run_training
 from vision.baselines import load_baseline
 from vision.data import load_split
+from vision.distributed import is_first
 from vision.models import build_model, count_parameters
 from vision.params import load_seed
 from vision.results import save_training
@@ -29,8 +30,9 @@ def main(name: str) -> None:
         "pretrained": None,
         "trainable_parameters": count_parameters(model),
     }
-    save_training(name, spec, params, result, seed, facts)
+    if is_first():
+        save_training(name, spec, params, result, seed, facts)
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("train-baselines", main, sys.argv[1:]))
+    sys.exit(run_training("train-baselines", main, sys.argv[1:]))

@@ -29,40 +29,28 @@ def count_batches(count: int, batch_size: int) -> int:
     return max(1, min(-(-count // batch_size), count // 2))
 
 
+def split_batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    """Deal positions, (n,), into batches that differ by one image at most.
+
+    Full batches and a small rest would let that rest set a tenth of the running statistics of
+    batch norm, right before they are used for validation.
+    """
+    return order.tensor_split(count_batches(len(order), batch_size))
+
+
+def read_batch(data: ImageSet, positions: Tensor, device: torch.device) -> Batch:
+    """Return the images at these positions, (B,), of the subset."""
+    rows = data.indices[positions.numpy()]
+    images = torch.from_numpy(np.asarray(data.images[rows]))
+    return Batch(images.to(device), torch.from_numpy(data.labels[rows]).to(device))
+
+
 def iterate_batches(
     data: ImageSet, order: Tensor, batch_size: int, device: torch.device
 ) -> Iterator[Batch]:
-    """Yield the images of `order`, (n,) positions in the subset, batch by batch.
-
-    The batches differ by one image at most. Full batches and a small rest would let that rest set
-    a tenth of the running statistics of batch norm, right before they are used for validation.
-    """
-    for chunk in order.tensor_split(count_batches(len(order), batch_size)):
-        rows = data.indices[chunk.numpy()]
-        images = torch.from_numpy(np.asarray(data.images[rows]))
-        labels = torch.from_numpy(data.labels[rows])
-        yield Batch(images.to(device), labels.to(device))
-
-
-def crop_and_flip(
-    images: Tensor, padding_px: int, flip: bool, generator: torch.Generator
-) -> Tensor:
-    """Shift each image by up to `padding_px` both ways, reflecting at the border, and mirror half.
-
-    Args:
-        images: (B, H, W, 3) uint8.
-        generator: on the CPU, so that every device sees the same images.
-    """
-    count, height, width, _ = images.shape
-    shifts = torch.randint(-padding_px, padding_px + 1, (2, count, 1), generator=generator)
-    rows = _reflect(torch.arange(height) + shifts[0], height)  # (B, H)
-    columns = _reflect(torch.arange(width) + shifts[1], width)  # (B, W)
-    if flip:
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    image = torch.arange(count, device=images.device)[:, None, None]
-    return images[image, rows[:, :, None], columns[:, None, :]]
+    """Yield the images of `order`, (n,) positions in the subset, batch by batch."""
+    for positions in split_batches(order, batch_size):
+        yield read_batch(data, positions, device)
 
 
 def to_input(images: Tensor, spec: ModelSpec) -> Tensor:
@@ -88,9 +76,3 @@ def measure_channels(data: ImageSet, chunk: int = 4096) -> tuple[Channels, Chann
     mean = sums / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-12))
     return tuple(mean.round(6).tolist()), tuple(std.round(6).tolist())
-
-
-def _reflect(positions: Tensor, size: int) -> Tensor:
-    """Fold positions outside 0..size-1 back inside, the border pixel not repeated."""
-    folded = positions.abs()
-    return torch.where(folded < size, folded, 2 * (size - 1) - folded).clamp(0, size - 1)

@@ -2,9 +2,15 @@
 
 import os
 import platform
+import sys
+import time
 from pathlib import Path
 
 import torch
+
+from vision.distributed import count_processes
+
+BF16_SIDE = 256  # of the matrices that are multiplied to see what bf16 gives
 
 
 def describe_hardware() -> dict[str, str | int]:
@@ -16,10 +22,34 @@ def describe_hardware() -> dict[str, str | int]:
     }
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Warn where bf16, which a recipe asks for, is slower than fp32: it is not changed silently."""
+    if precision == "bf16" and device.type == "cpu" and (gain := measure_bf16_gain()) < 1:
+        print(
+            f"warning: this processor multiplies {1 / gain:.0f} times slower in bf16 than in fp32; "
+            "set precision: fp32, which is another recipe with another result",
+            file=sys.stderr,
+        )
+
+
+def measure_bf16_gain() -> float:
+    """Return how many times as fast as in fp32 this processor multiplies in bf16."""
+    seconds = []
+    for dtype in (torch.bfloat16, torch.float32):
+        matrix = torch.ones(BF16_SIDE, BF16_SIDE, dtype=dtype)
+        _ = matrix @ matrix  # the first may prepare something
+        started = time.perf_counter()
+        _ = matrix @ matrix
+        seconds.append(time.perf_counter() - started)
+    return seconds[1] / seconds[0]
+
+
 def _describe_device() -> str:
+    n = count_processes()
     if torch.cuda.is_available():
-        return f"1x {torch.cuda.get_device_name()}"
-    return f"{os.cpu_count()} CPU cores ({_read_cpu_name()})"
+        return f"{n}x {torch.cuda.get_device_name()}"
+    share = f"{n} processes on " * (n > 1)
+    return f"{share}{os.cpu_count()} CPU cores ({_read_cpu_name()})"
 
 
 def _read_cpu_name() -> str:

@@ -28,14 +28,20 @@ def autocast(device: torch.device, spec: ModelSpec) -> torch.autocast:
 def predict_logits(
     model: nn.Module, spec: ModelSpec, data: ImageSet, batch_size: int, title: str
 ) -> np.ndarray:
-    """Return the logits of every image of a subset, in its order: (n, classes) float32."""
+    """Return the logits of every image of a subset, in its order: (n, classes) float32.
+
+    Args:
+        title: of the progress bar; "" shows none.
+    """
     device = next(model.parameters()).device
     model.eval()
     order = torch.arange(len(data))
     batches = iterate_batches(data, order, batch_size, device)
+    if title:
+        batches = track(batches, title, total=count_batches(len(data), batch_size))
     parts = []
     with torch.inference_mode():
-        for batch in track(batches, title, total=count_batches(len(data), batch_size)):
+        for batch in batches:
             x = to_input(batch.images, spec)
             with autocast(device, spec):
                 logits = model(x)

@@ -2,60 +2,49 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vision.batches import (
-    Batch,
-    count_batches,
-    crop_and_flip,
-    iterate_batches,
-    measure_channels,
-    to_input,
-)
+from vision import distributed
+from vision.augmentation import Augmenter, AugmentParams, Draws
+from vision.batches import count_batches, measure_channels, read_batch, split_batches, to_input
 from vision.data import ImageSet
 from vision.errors import TrainingError
+from vision.features import Features
+from vision.hardware import check_precision
 from vision.inference import autocast, predict_logits, prepare_device
 from vision.models import Channels, ModelSpec
-from vision.params import Section
+from vision.optimizers import OptimizerParams, build_optimizer, build_schedule
 from vision.progress import track
 
-WARMUP = 0.25  # of the steps of a one-cycle schedule, two steps at least
-SHORTEST_CYCLE = 3  # steps: up, peak, down
+SIDE = Field(ge=8, le=512)
+Read = Callable[[Tensor, Draws], tuple[Tensor, Tensor]]  # -> what the network takes, labels
 
 
-class TrainParams(Section):
+class TrainParams(OptimizerParams, AugmentParams):
     """What every recipe may set. The defaults add nothing to plain training."""
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
-    optimizer: Literal["sgd", "adam", "adamw"]
-    learning_rate: float = Field(gt=0)  # the peak, where the schedule has one
-    momentum: float = Field(0.0, ge=0, lt=1)  # sgd only
-    nesterov: bool = False  # sgd only
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    crop_padding_px: int = Field(0, ge=0, le=32)  # random shifts, in stored pixels, reflected
-    flip: bool = False  # mirror half of the training images
+    ema_decay: float = Field(0.0, ge=0, lt=1)  # of a moving average of the weights, step by step
     test_flip: bool = False  # average the logits of an image and of its mirror image
-    input_px: int | None = Field(None, ge=8, le=512)  # what the network sees; null: as stored
+    input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
+    px_by_epoch: list[Annotated[int, SIDE]] | None = None  # what it sees in training instead
     precision: Literal["fp32", "bf16"] = "fp32"
 
     @model_validator(mode="after")
-    def _check_momentum(self) -> "TrainParams":
-        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
-            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimizer}")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
+    def _check_px(self) -> "TrainParams":
+        if self.px_by_epoch and len(self.px_by_epoch) != self.epochs:
+            n = len(self.px_by_epoch)
+            raise ValueError(f"px_by_epoch names {n} sizes for {self.epochs} epochs")
         return self
 
 
@@ -112,6 +101,22 @@ def describe_model(
     )
 
 
+class LayerPlan:
+    """What a recipe says of single layers; by default all train, all the time, at one rate."""
+
+    def set_mode(self, model: nn.Module, epoch: int) -> None:
+        """Freeze what does not train in this epoch, counted from 1."""
+        model.train()
+
+    def group(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Return the weights in groups for the optimiser."""
+        return [{"params": list(model.parameters())}]
+
+    def split(self, model: nn.Module, epoch: int) -> tuple[nn.Sequential, nn.Sequential] | None:
+        """Return the frozen layers and the rest, if the output of the first is to be kept."""
+        return None
+
+
 def fit(
     model: nn.Module,
     spec: ModelSpec,
@@ -119,40 +124,36 @@ def fit(
     val: ImageSet,
     params: TrainParams,
     seed: int,
-    set_mode: Callable[[nn.Module, int], None] = lambda model, epoch: None,
+    plan: LayerPlan | None = None,
 ) -> Fit:
     """Train `model`; keep its weights of the epoch that validates best, and of the last.
-
-    Args:
-        set_mode: called with the model and the epoch (from 1) to say what trains in it.
 
     Raises:
         TrainingError: the loss is no longer finite.
     """
     started, training_seconds = time.perf_counter(), 0.0
-    trainer = Trainer(model, spec, params, n_train=len(train), seed=seed)
+    trainer = Trainer(model, spec, train, params, seed, plan or LayerPlan())
     history: list[Epoch] = []
     best_state: dict[str, Tensor] = {}
     for number in range(1, params.epochs + 1):
-        title = f"epoch {number}/{params.epochs}"
-        model.train()
-        set_mode(model, number)
+        title = f"epoch {number}/{params.epochs}" if distributed.is_first() else ""
         epoch_started = time.perf_counter()
-        loss, accuracy = trainer.train_epoch(train, title)
+        loss, accuracy = trainer.train_epoch(number, title)
         training_seconds += time.perf_counter() - epoch_started
         if not math.isfinite(loss):
             rate = params.learning_rate
             raise TrainingError(f"the loss is {loss} in epoch {number}: lower learning_rate {rate}")
         epoch = Epoch(number, loss, accuracy, *trainer.validate(val, title))
-        print(f"{title}  {epoch}", flush=True)
+        if title:
+            print(f"{title}  {epoch}", flush=True)
         history.append(epoch)
         if find_best(history) is epoch:
-            best_state = _copy_state(model)
+            best_state = _copy_state(trainer.judged)
     return Fit(
         history=history,
         best=find_best(history),
         best_state=best_state,
-        last_state=_copy_state(model),
+        last_state=_copy_state(trainer.judged),
         seconds=time.perf_counter() - started,
         images_per_second=len(train) * params.epochs / training_seconds,
     )
@@ -162,90 +163,122 @@ class Trainer:
     """All that changes while a network trains: its weights, the optimiser, the rate, the order."""
 
     def __init__(
-        self, model: nn.Module, spec: ModelSpec, params: TrainParams, n_train: int, seed: int
+        self,
+        model: nn.Module,
+        spec: ModelSpec,
+        train: ImageSet,
+        params: TrainParams,
+        seed: int,
+        plan: LayerPlan,
     ) -> None:
         self.device = prepare_device()
+        check_precision(spec.precision, self.device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
-        self.spec = spec
-        self.params = params
-        self.steps_per_epoch = count_batches(n_train, params.batch_size)
-        self.optimizer = build_optimizer(model, params)
+        distributed.synchronise_batch_norms(model)
+        self.average = average_weights(model, params.ema_decay) if params.ema_decay else None
+        self.spec, self.train, self.params, self.plan = spec, train, params, plan
+        self.steps_per_epoch = count_batches(len(train), params.batch_size)
+        self.optimizer = build_optimizer(plan.group(model), params)
         self.schedule = build_schedule(self.optimizer, params, params.epochs * self.steps_per_epoch)
         self.generator = torch.Generator().manual_seed(seed)
+        self.augmenter = Augmenter(params, len(train), self.generator)
+        self.features: tuple[nn.Sequential, Features] | None = None  # and the layers that gave them
 
-    def train_epoch(self, data: ImageSet, title: str) -> tuple[float, float]:
-        """Step through the images once, in random order; return mean loss and accuracy."""
-        order = torch.randperm(len(data), generator=self.generator)
-        batches = iterate_batches(data, order, self.params.batch_size, self.device)
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the average of the weights, if there is one."""
+        return self.average.module if self.average else self.model
+
+    def train_epoch(self, epoch: int, title: str) -> tuple[float, float]:
+        """Step through the images once, in random order; return mean loss and accuracy.
+
+        Args:
+            title: of the progress bar; "" shows none.
+        """
+        self.plan.set_mode(self.model, epoch)
+        read, network = self._open(epoch)
+        order = torch.randperm(len(self.train), generator=self.generator)
+        batches: Iterable[Tensor] = split_batches(order, self.params.batch_size)
+        if title:
+            batches = track(batches, title, total=self.steps_per_epoch)
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), dtype=torch.int64, device=self.device)
-        for batch in track(batches, title, total=self.steps_per_epoch):
-            loss, logits = self.train_step(batch)
-            loss_sum += loss * len(batch.labels)
-            right += (logits.argmax(1) == batch.labels).sum()
-        return float(loss_sum) / len(data), int(right) / len(data)
+        for positions in batches:
+            draws = self.augmenter.draw(positions, epoch, self.train.image_px)
+            share = distributed.take_share(len(positions))
+            x, labels = read(positions[share], draws.take(share))
+            loss, logits = self.train_step(network, x, labels, len(positions))
+            loss_sum += loss * len(positions)
+            right += (logits.argmax(1) == labels).sum()
+        distributed.add_up([loss_sum])
+        distributed.add_up([right])
+        return float(loss_sum) / len(self.train), int(right) / len(self.train)
 
-    def train_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Descend once; return the mean loss, () nats, and the logits, (B, classes)."""
-        images, params = batch.images, self.params
-        if params.crop_padding_px or params.flip:
-            images = crop_and_flip(images, params.crop_padding_px, params.flip, self.generator)
+    def train_step(
+        self, network: nn.Module, x: Tensor, labels: Tensor, n_whole: int
+    ) -> tuple[Tensor, Tensor]:
+        """Descend once.
+
+        Args:
+            n_whole: images of the batch; `x` has this process's share of them.
+
+        Returns:
+            The share's part of the mean loss, () nats, and its logits, (B, classes).
+        """
         with autocast(self.device, self.spec):
-            logits = self.model(to_input(images, self.spec))
-        loss = functional.cross_entropy(
-            logits.float(), batch.labels, label_smoothing=params.label_smoothing
-        )
+            logits = network(x)
+        smoothing = self.params.label_smoothing
+        loss = distributed.measure_loss(logits.float(), labels, n_whole, smoothing)
         self.optimizer.zero_grad()
         loss.backward()
+        distributed.add_up(w.grad for w in self.model.parameters() if w.grad is not None)
         self.optimizer.step()
         self.schedule.step()
+        if self.average:
+            self.average.update_parameters(self.model)
         return loss.detach(), logits.detach()
 
     def validate(self, data: ImageSet, title: str) -> tuple[float, float]:
         """Return mean loss and accuracy, without augmentation or label smoothing."""
         batch_size = max(256, self.params.batch_size)
-        array = predict_logits(self.model, self.spec, data, batch_size, f"{title} validation")
+        title = title and f"{title} validation"
+        array = predict_logits(self.judged, self.spec, data, batch_size, title)
         logits, labels = torch.from_numpy(array), torch.from_numpy(data.get_labels())
         right = int((logits.argmax(1) == labels).sum())
         return float(functional.cross_entropy(logits, labels)), right / len(data)
+
+    def _open(self, epoch: int) -> tuple[Read, nn.Module]:
+        """Return how an epoch reads its batches, and the network that takes them."""
+        parts = self.plan.split(self.model, epoch)
+        if parts is None:
+            return self._read_images(epoch), self.model
+        frozen, rest = parts
+        if self.features is None or len(self.features[0]) != len(frozen):
+            size = max(256, self.params.batch_size)
+            features = Features(frozen, self.spec, self.train, size, self.params.flip)
+            self.features = (frozen, features)
+        return self.features[1].read, rest
+
+    def _read_images(self, epoch: int) -> Read:
+        sizes = self.params.px_by_epoch
+        spec = replace(self.spec, input_px=sizes[epoch - 1]) if sizes else self.spec
+
+        def read(positions: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+            batch = read_batch(self.train, positions, self.device)
+            images = self.augmenter.apply(batch.images, draws, spec.mean)
+            return to_input(images, spec), batch.labels
+
+        return read
+
+
+def average_weights(model: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a network's weights and batch norm statistics."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def find_best(history: list[Epoch]) -> Epoch:
     """Return the first of the epochs with the highest validation accuracy."""
     return max(history, key=lambda epoch: epoch.val_accuracy)
-
-
-def build_optimizer(model: nn.Module, params: TrainParams) -> Optimizer:
-    """Return torch's fused optimiser over all weights; frozen ones get no gradient and stay."""
-    weights, rate, decay = model.parameters(), params.learning_rate, params.weight_decay
-    match params.optimizer:
-        case "sgd":
-            return SGD(
-                weights,
-                rate,
-                momentum=params.momentum,
-                nesterov=params.nesterov,
-                weight_decay=decay,
-                fused=True,
-            )
-        case "adam":
-            return Adam(weights, rate, weight_decay=decay, fused=True)
-        case "adamw":
-            return AdamW(weights, rate, weight_decay=decay, fused=True)
-
-
-def build_schedule(optimizer: Optimizer, params: TrainParams, steps: int) -> LRScheduler:
-    """Return a schedule of the learning rate that advances with each of `steps` batches."""
-    match params.schedule:
-        case "constant":
-            return ConstantLR(optimizer, factor=1.0)
-        case "cosine":
-            return CosineAnnealingLR(optimizer, T_max=steps)
-        case "one-cycle" if steps < SHORTEST_CYCLE:
-            return ConstantLR(optimizer, factor=1.0)
-        case "one-cycle":
-            peak, warmup = params.learning_rate, max(WARMUP, 2 / steps)
-            return OneCycleLR(optimizer, peak, steps, pct_start=warmup, cycle_momentum=False)
 
 
 def _copy_state(model: nn.Module) -> dict[str, Tensor]:

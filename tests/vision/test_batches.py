@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.conftest import make_image_set
-from vision.batches import count_batches, crop_and_flip, iterate_batches, measure_channels, to_input
+from vision.batches import count_batches, iterate_batches, measure_channels, to_input
 from vision.data import ImageSet
 from vision.models import ModelSpec
 
@@ -12,11 +12,6 @@ CPU = torch.device("cpu")
 
 def spec(input_px: int, mean: float = 0.0, std: float = 1.0) -> ModelSpec:
     return ModelSpec("resnet18", ("a", "b"), input_px, (mean,) * 3, (std,) * 3)
-
-
-def ramp(width: int) -> torch.Tensor:
-    """One image whose pixels hold their column: (1, 3, width, 3)."""
-    return torch.arange(width, dtype=torch.uint8).view(1, 1, width, 1).expand(1, 3, width, 3)
 
 
 def test_every_image_comes_once_in_the_given_order() -> None:
@@ -35,45 +30,6 @@ def test_batches_differ_by_one_image_at_most(count: int, batch_size: int, sizes:
     batches = iterate_batches(make_image_set(4), torch.arange(count), batch_size, CPU)
     assert [len(batch.labels) for batch in batches] == sizes
     assert count_batches(count, batch_size) == len(sizes)
-
-
-def test_no_padding_and_no_flip_leaves_images_as_they_are() -> None:
-    images = torch.from_numpy(make_image_set(4).images)
-    generator = torch.Generator().manual_seed(0)
-    assert torch.equal(crop_and_flip(images, 0, False, generator), images)
-
-
-def test_a_flip_mirrors_about_half_of_the_images() -> None:
-    images = ramp(5).repeat(400, 1, 1, 1)
-    flipped = crop_and_flip(images, 0, True, torch.Generator().manual_seed(0))
-    first = flipped[:, 0, 0, 0]
-    assert set(first.tolist()) == {0, 4}
-    assert 160 < int((first == 4).sum()) < 240  # binomial(400, 1/2): 4 standard deviations
-
-
-def test_a_crop_shifts_by_at_most_the_padding_and_reflects_at_the_border() -> None:
-    images = ramp(6).repeat(300, 1, 1, 1)
-    rows = {
-        tuple(row)
-        for row in crop_and_flip(images, 2, False, torch.Generator().manual_seed(0))[
-            :, 0, :, 0
-        ].tolist()
-    }
-    assert rows == {
-        (2, 1, 0, 1, 2, 3),
-        (1, 0, 1, 2, 3, 4),
-        (0, 1, 2, 3, 4, 5),
-        (1, 2, 3, 4, 5, 4),
-        (2, 3, 4, 5, 4, 3),
-    }
-
-
-def test_the_same_generator_state_gives_the_same_crops() -> None:
-    images = torch.from_numpy(make_image_set(4).images)
-    first, second = (
-        crop_and_flip(images, 2, True, torch.Generator().manual_seed(3)) for _ in range(2)
-    )
-    assert torch.equal(first, second)
 
 
 def test_input_is_normalised_and_channels_come_first() -> None:

@@ -13,9 +13,9 @@ from vision.params import check_section
 from vision.training import (
     Epoch,
     Fit,
+    LayerPlan,
     TrainParams,
-    build_optimizer,
-    build_schedule,
+    average_weights,
     describe_model,
     find_best,
     fit,
@@ -94,60 +94,12 @@ def test_bf16_comes_near_fp32() -> None:
     assert low.last_state["1.weight"].dtype == torch.float32
 
 
-def test_sgd_takes_the_step_of_its_formula() -> None:
-    params = TrainParams.model_validate(PLAIN | {"learning_rate": 0.5, "weight_decay": 0.1})
-    model = torch.nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        model.weight.fill_(2.0)
-    model.weight.grad = torch.full((1, 1), 3.0)
-    build_optimizer(model, params).step()
-    assert model.weight.item() == pytest.approx(2.0 - 0.5 * (3.0 + 0.1 * 2.0))
-
-
-def rates(schedule: str, steps: int) -> list[float]:
-    params = TrainParams.model_validate(PLAIN | {"schedule": schedule, "learning_rate": 1.0})
-    optimizer = build_optimizer(torch.nn.Linear(1, 1), params)
-    scheduler = build_schedule(optimizer, params, steps)
-    seen = []
-    for _ in range(steps):
-        seen.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return seen
-
-
-def test_a_constant_rate_stays() -> None:
-    assert rates("constant", 4) == [1.0] * 4
-
-
-def test_a_cosine_falls_from_the_rate_towards_zero() -> None:
-    expected = [(1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)]
-    assert rates("cosine", 4) == pytest.approx(expected)
-
-
-def test_a_one_cycle_rises_to_the_rate_in_a_quarter_of_the_steps_and_falls() -> None:
-    seen = rates("one-cycle", 40)
-    assert int(np.argmax(seen)) == 9
-    assert max(seen) == pytest.approx(1.0)
-    assert seen[0] == pytest.approx(1 / 25)  # torch's OneCycleLR: div_factor
-    assert seen[-1] < 1e-4
-
-
-@pytest.mark.parametrize("steps", range(1, 9))
-def test_a_one_cycle_of_a_few_steps_reaches_the_rate(steps: int) -> None:
-    """A folder of photos may make a single batch an epoch."""
-    seen = rates("one-cycle", steps)
-    assert max(seen) == pytest.approx(1.0)
-    assert steps < 3 or (seen[0] < 0.1 and seen[-1] < 1e-4)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "lion"}, "r.optimizer is 'lion': input should be 'sgd', 'adam' or 'adamw'"),
-        ({"optimizer": "adam", "momentum": 0.9}, "momentum and nesterov belong to sgd"),
-        ({"nesterov": True}, "nesterov needs a momentum above 0"),
         ({"epochs": 0}, "r.epochs is 0: input should be greater than or equal to 1"),
+        ({"px_by_epoch": [8, 8, 8]}, "px_by_epoch names 3 sizes for 2 epochs"),
+        ({"px_by_epoch": [8, 4]}, "px_by_epoch.1 is 4: input should be greater than or equal to 8"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -173,3 +125,36 @@ def test_the_flip_at_test_time_averages_both_views() -> None:
     other = predict_logits(model, spec, mirrored, 4, "")
     both = predict_logits(model, replace(spec, test_flip=True), VAL, 4, "")
     assert np.allclose(both, (plain + other) / 2, atol=1e-6)
+
+
+def test_an_average_of_weights_is_what_is_judged_and_kept() -> None:
+    """With a decay near 1 the average hardly leaves the first step's weights."""
+    plain, _ = run(epochs=3)
+    slow, _ = run(epochs=3, ema_decay=0.999)
+    none, _ = run(epochs=3, ema_decay=1e-9)
+    assert slow.history[-1].train_loss == plain.history[-1].train_loss
+    assert slow.history[-1].val_loss > plain.history[-1].val_loss
+    assert none.history[-1].val_loss == pytest.approx(plain.history[-1].val_loss, rel=1e-5)
+
+
+def test_an_average_of_weights_follows_its_formula() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = average_weights(model, decay=0.75)
+    for weight in (4.0, 8.0, 0.0):  # the first is copied
+        with torch.no_grad():
+            model.weight.fill_(weight)
+        average.update_parameters(model)
+    assert average.module.weight.item() == pytest.approx(0.75 * (0.75 * 4 + 0.25 * 8) + 0.25 * 0)
+
+
+def test_each_epoch_sees_the_size_that_it_is_given() -> None:
+    sizes: list[int] = []
+
+    class Watching(LayerPlan):
+        def set_mode(self, model: torch.nn.Module, epoch: int) -> None:
+            model.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
+
+    params = TrainParams.model_validate(PLAIN | {"px_by_epoch": [16, 24], "batch_size": 36})
+    spec = describe_model("resnet18", params, TRAIN)
+    fit(build_model(spec), spec, TRAIN, VAL, params, 0, Watching())
+    assert sizes == [16, 8, 24, 24, 8, 8]  # a batch and its validation, then with two hooks

@@ -1,0 +1,156 @@
+"""Train one network in several processes, one for each GPU, to what one process would give.
+
+All processes draw the same order and the same augmentation. Each takes its share of every batch;
+gradients are added up over all, and batch norm sees the statistics of the whole batch. Without
+torchrun there is one process, and nothing here does anything.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+from vision.errors import ParamsError
+
+PROCESSES = "PROCESSES"  # environment variable: how many; by default one for each GPU
+
+
+def count_wanted() -> int:
+    """Return how many processes a training should have.
+
+    Raises:
+        ParamsError: PROCESSES is no number above 0.
+    """
+    text = os.environ.get(PROCESSES, str(max(1, torch.cuda.device_count())))
+    if not text.isdigit() or not int(text):
+        raise ParamsError(f"{PROCESSES} is {text!r}; give a number of processes, 1 or more")
+    return int(text)
+
+
+def is_worker() -> bool:
+    """Say whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(count: int, module: str, arguments: list[str]) -> int:
+    """Run `python -m module` in `count` processes and return the exit status."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = [f"--nproc-per-node={count}", "--rdzv-backend=c10d", f"--rdzv-endpoint={address}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", module, *arguments]
+    return subprocess.run(command, check=False).returncode
+
+
+@contextmanager
+def join_processes() -> Iterator[None]:
+    """Meet the other processes that torchrun started; leave them at the end."""
+    if not is_worker():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def count_processes() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Say whether this process is the one that prints and writes."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def take_share(count: int) -> slice:
+    """Return which of `count` images are this process's; the shares differ by one at most."""
+    if not distributed.is_initialized():
+        return slice(0, count)
+    rank, n = distributed.get_rank(), distributed.get_world_size()
+    return slice(rank * count // n, (rank + 1) * count // n)
+
+
+def add_up(tensors: Iterable[Tensor]) -> None:
+    """Add each tensor, in place, to its like in the other processes."""
+    parts = list(tensors)
+    if count_processes() == 1 or not parts:
+        return
+    flat = torch.cat([part.reshape(-1) for part in parts])
+    distributed.all_reduce(flat)
+    for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+        part.copy_(total.view(part.shape))
+
+
+def synchronise_batch_norms(model: nn.Module) -> None:
+    """Let every batch norm of a network see the whole batch, if there are several processes."""
+    if count_processes() == 1:
+        return
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = WholeBatchNorm
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(_: Any, part: Tensor) -> Tensor:
+        total = part.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(_, gradient)
+
+
+class WholeBatchNorm(nn.BatchNorm2d):
+    """A batch norm over the batch of all processes, whose shares may differ and be empty.
+
+    torch's SyncBatchNorm does this on GPUs alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        values = x.float()
+        count = torch.tensor([values.numel() / values.shape[1]], device=x.device)
+        sums = _Sum.apply(torch.cat([values.sum((0, 2, 3)), count]))
+        n, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
+        centred = values - mean[:, None, None]
+        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / n
+        self._note(mean.detach(), variance.detach() * n / (n - 1))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        scaled: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return scaled.to(x.dtype)
+
+    @torch.no_grad()
+    def _note(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics, as torch's batch norm does."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum or 0.0)
+        self.running_var.lerp_(variance, self.momentum or 0.0)
+
+
+def measure_loss(logits: Tensor, labels: Tensor, n_whole: int, label_smoothing: float) -> Tensor:
+    """Return this share's part of the mean loss over a batch of `n_whole` images."""
+    if count_processes() == 1:
+        return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    total = functional.cross_entropy(
+        logits, labels, label_smoothing=label_smoothing, reduction="sum"
+    )
+    return total / n_whole
