@@ -15,8 +15,9 @@ from vision.finetuning import FinetuneParams, ResNetPlan, count_trainable
 from vision.models import build_model, load_backbone
 from vision.params import load_section, load_seed
 from vision.pretrained import IMAGENET_CHANNELS, load_pretrained, load_pretrained_manifest
+from vision.recipes import describe_model
 from vision.results import save_training
-from vision.training import describe_model, fit
+from vision.training import fit
 
 
 def main(name: str) -> None:

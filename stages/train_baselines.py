@@ -14,8 +14,9 @@ from vision.data import load_split
 from vision.distributed import is_first
 from vision.models import build_model, count_parameters
 from vision.params import load_seed
+from vision.recipes import describe_model
 from vision.results import save_training
-from vision.training import describe_model, fit
+from vision.training import fit
 
 
 def main(name: str) -> None:

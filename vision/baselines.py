@@ -6,7 +6,7 @@ from pydantic import Field
 
 from vision.errors import ParamsError
 from vision.params import check_section, get_value, read_params
-from vision.training import TrainParams
+from vision.recipes import TrainParams
 
 
 class TwoLayerFCParams(TrainParams):

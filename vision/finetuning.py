@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from torch import nn
 
-from vision.training import LayerPlan, TrainParams
+from vision.recipes import LayerPlan, TrainParams
 
 # Children of torchvision's ResNet18 from the image to the classes; the stem is conv1 and bn1.
 LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")

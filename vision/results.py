@@ -16,7 +16,8 @@ from typing import Any
 from vision.files import write_json, write_rows
 from vision.hardware import describe_hardware
 from vision.models import ModelSpec, build_model, count_parameters, save_model
-from vision.training import Epoch, Fit, TrainParams
+from vision.recipes import TrainParams
+from vision.training import Epoch, Fit
 
 MODELS_DIR = Path("data/models")
 TRAINING_DIR = Path("data/training")

@@ -4,48 +4,32 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vision import distributed
-from vision.augmentation import Augmenter, AugmentParams, Draws
-from vision.batches import count_batches, measure_channels, read_batch, split_batches, to_input
+from vision.augmentation import Augmenter, Draws
+from vision.batches import count_batches, read_batch, split_batches, to_input
 from vision.data import ImageSet
+from vision.distributed import (
+    add_up,
+    is_first,
+    measure_loss,
+    synchronise_batch_norms,
+    take_share,
+)
 from vision.errors import TrainingError
 from vision.features import Features
 from vision.hardware import check_precision
 from vision.inference import autocast, predict_logits, prepare_device
-from vision.models import Channels, ModelSpec
-from vision.optimizers import OptimizerParams, build_optimizer, build_schedule
+from vision.models import ModelSpec
+from vision.optimizers import build_optimizer, build_schedule
 from vision.progress import track
+from vision.recipes import LayerPlan, TrainParams
 
-SIDE = Field(ge=8, le=512)
 Read = Callable[[Tensor, Draws], tuple[Tensor, Tensor]]  # -> what the network takes, labels
-
-
-class TrainParams(OptimizerParams, AugmentParams):
-    """What every recipe may set. The defaults add nothing to plain training."""
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    ema_decay: float = Field(0.0, ge=0, lt=1)  # of a moving average of the weights, step by step
-    test_flip: bool = False  # average the logits of an image and of its mirror image
-    input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
-    px_by_epoch: list[Annotated[int, SIDE]] | None = None  # what it sees in training instead
-    precision: Literal["fp32", "bf16"] = "fp32"
-
-    @model_validator(mode="after")
-    def _check_px(self) -> "TrainParams":
-        if self.px_by_epoch and len(self.px_by_epoch) != self.epochs:
-            n = len(self.px_by_epoch)
-            raise ValueError(f"px_by_epoch names {n} sizes for {self.epochs} epochs")
-        return self
 
 
 @dataclass(frozen=True)
@@ -75,48 +59,6 @@ class Fit:
     images_per_second: float  # forward, backward and step; validation apart
 
 
-def describe_model(
-    architecture: str,
-    params: TrainParams,
-    train: ImageSet,
-    channels: tuple[Channels, Channels] | None = None,
-    **options: Any,
-) -> ModelSpec:
-    """Return the spec of the network that a recipe trains on these images.
-
-    Args:
-        channels: mean and standard deviation to normalise with; None: those of `train`.
-        options: arguments of the architecture.
-    """
-    mean, std = channels or measure_channels(train)
-    return ModelSpec(
-        architecture=architecture,
-        classes=train.classes,
-        input_px=params.input_px or train.image_px,
-        mean=mean,
-        std=std,
-        precision=params.precision,
-        test_flip=params.test_flip,
-        options=options,
-    )
-
-
-class LayerPlan:
-    """What a recipe says of single layers; by default all train, all the time, at one rate."""
-
-    def set_mode(self, model: nn.Module, epoch: int) -> None:
-        """Freeze what does not train in this epoch, counted from 1."""
-        model.train()
-
-    def group(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Return the weights in groups for the optimiser."""
-        return [{"params": list(model.parameters())}]
-
-    def split(self, model: nn.Module, epoch: int) -> tuple[nn.Sequential, nn.Sequential] | None:
-        """Return the frozen layers and the rest, if the output of the first is to be kept."""
-        return None
-
-
 def fit(
     model: nn.Module,
     spec: ModelSpec,
@@ -136,7 +78,7 @@ def fit(
     history: list[Epoch] = []
     best_state: dict[str, Tensor] = {}
     for number in range(1, params.epochs + 1):
-        title = f"epoch {number}/{params.epochs}" if distributed.is_first() else ""
+        title = f"epoch {number}/{params.epochs}" if is_first() else ""
         epoch_started = time.perf_counter()
         loss, accuracy = trainer.train_epoch(number, title)
         training_seconds += time.perf_counter() - epoch_started
@@ -174,7 +116,7 @@ class Trainer:
         self.device = prepare_device()
         check_precision(spec.precision, self.device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
-        distributed.synchronise_batch_norms(model)
+        synchronise_batch_norms(model)
         self.average = average_weights(model, params.ema_decay) if params.ema_decay else None
         self.spec, self.train, self.params, self.plan = spec, train, params, plan
         self.steps_per_epoch = count_batches(len(train), params.batch_size)
@@ -205,13 +147,13 @@ class Trainer:
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         for positions in batches:
             draws = self.augmenter.draw(positions, epoch, self.train.image_px)
-            share = distributed.take_share(len(positions))
+            share = take_share(len(positions))
             x, labels = read(positions[share], draws.take(share))
             loss, logits = self.train_step(network, x, labels, len(positions))
             loss_sum += loss * len(positions)
             right += (logits.argmax(1) == labels).sum()
-        distributed.add_up([loss_sum])
-        distributed.add_up([right])
+        add_up([loss_sum])
+        add_up([right])
         return float(loss_sum) / len(self.train), int(right) / len(self.train)
 
     def train_step(
@@ -228,10 +170,10 @@ class Trainer:
         with autocast(self.device, self.spec):
             logits = network(x)
         smoothing = self.params.label_smoothing
-        loss = distributed.measure_loss(logits.float(), labels, n_whole, smoothing)
+        loss = measure_loss(logits.float(), labels, n_whole, smoothing)
         self.optimizer.zero_grad()
         loss.backward()
-        distributed.add_up(w.grad for w in self.model.parameters() if w.grad is not None)
+        add_up(w.grad for w in self.model.parameters() if w.grad is not None)
         self.optimizer.step()
         self.schedule.step()
         if self.average:

@@ -14,7 +14,8 @@ from vision.distributed import is_first, join_processes
 from vision.files import write_json
 from vision.finetuning import FinetuneParams, ResNetPlan
 from vision.models import build_model, save_model
-from vision.training import describe_model, fit
+from vision.recipes import describe_model
+from vision.training import fit
 
 
 def main(folder: Path, per_class: int) -> None:

@@ -9,7 +9,8 @@ from vision.errors import ParamsError
 from vision.finetuning import FinetuneParams, ResNetPlan, count_trainable
 from vision.models import build_model
 from vision.params import check_section
-from vision.training import describe_model, fit
+from vision.recipes import describe_model
+from vision.training import fit
 
 PLAIN = {
     "weights": "none",

@@ -6,8 +6,9 @@ import torch
 
 from tests.conftest import make_image_set
 from vision.models import build_model, load_model
+from vision.recipes import TrainParams, describe_model
 from vision.results import save_training
-from vision.training import TrainParams, describe_model, fit
+from vision.training import fit
 
 
 @pytest.fixture

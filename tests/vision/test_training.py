@@ -10,16 +10,8 @@ from tests.conftest import make_image_set
 from vision.errors import ParamsError, TrainingError
 from vision.models import ModelSpec, build_model
 from vision.params import check_section
-from vision.training import (
-    Epoch,
-    Fit,
-    LayerPlan,
-    TrainParams,
-    average_weights,
-    describe_model,
-    find_best,
-    fit,
-)
+from vision.recipes import LayerPlan, TrainParams, describe_model
+from vision.training import Epoch, Fit, average_weights, find_best, fit
 
 TRAIN, VAL = make_image_set(12), make_image_set(4, seed=1)
 PLAIN = {"epochs": 2, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
