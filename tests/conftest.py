@@ -1,6 +1,10 @@
 """Small data for all tests: real formats, made on the spot, offline."""
 
 import os
+
+# Before torch: two threads each, beside other programs, make small trainings ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 

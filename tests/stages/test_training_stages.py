@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from stages import evaluate, finetune_resnet, split, train_baselines
+from tests.projects import ROOT
 from vision.files import read_array, write_json
+from vision.params import read_params
 
 PARAMS = {
     "seed": 0,
@@ -102,3 +104,16 @@ def test_training_never_opens_the_test_images(project: Path) -> None:
     (project / "data/split/test.npy").unlink()
     train_baselines.main("fc")
     assert (project / "data/models/fc/best.safetensors").exists()
+
+
+def test_the_recipe_for_gpus_runs_on_a_few_small_images(project: Path) -> None:
+    recipe = read_params(ROOT / "params.yaml")["finetune"]["large"]
+    small = {"weights": "none", "epochs": 2, "px_by_epoch": [32, 40], "input_px": 40}
+    (project / "params.yaml").write_text(
+        yaml.safe_dump(PARAMS | {"finetune": {"large": recipe | small}})
+    )
+    write_json(project / "data/pretrained/large/manifest.json", {"weights": "none"})
+    finetune_resnet.main("large")
+    summary = json.loads((project / "data/training/large/summary.json").read_text())
+    assert (summary["epochs"], summary["input_px"]) == (2, 40)
+    assert summary["recipe"]["precision"] == "bf16"
