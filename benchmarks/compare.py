@@ -1,0 +1,132 @@
+"""Measure the pipeline's training beside a plain PyTorch program; write a table and figures.
+
+Reads data/training and data/timings for what the recipes gave; writes benchmarks/results/.
+Run on idle cores: python -m benchmarks.compare
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks.memory import Growth, measure_growth
+from benchmarks.speed import BATCH_SIZE, Speed, measure_speeds
+from vision.figures import COLOURS, GREY, MARKERS
+from vision.files import read_json, write_text
+from vision.hardware import describe_hardware
+
+RESULTS = Path("benchmarks/results")
+TRAINING, TIMINGS = Path("data/training"), Path("data/timings")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 96], help="pixels")
+    parser.add_argument("--images", type=int, default=1024, help="in an epoch of the speed test")
+    parser.add_argument("--rounds", type=int, default=3, help="of each program, taking turns")
+    parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 40_000, 160_000])
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder")
+    wanted = parser.parse_args()
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    speeds = measure_speeds(wanted.sizes, wanted.images, wanted.rounds)
+    growth = measure_growth(wanted.counts)
+    write_text(wanted.out / "README.md", write_report(speeds, growth, wanted.rounds, wanted.images))
+    draw_speeds(speeds).savefig(wanted.out / "speed.png", dpi=150)
+    draw_recipes().savefig(wanted.out / "minutes.png", dpi=150)
+
+
+def write_report(speeds: list[Speed], growth: list[Growth], rounds: int, n_images: int) -> str:
+    hardware = describe_hardware()
+    rows = [
+        (
+            s.program,
+            s.input_px,
+            f"{s.train:.0f}",
+            ratio(s, speeds, "train"),
+            f"{s.evaluate:.0f}",
+            ratio(s, speeds, "evaluate"),
+            f"{s.utilisation:.0%}",
+        )
+        for s in speeds
+    ]
+    heads = ("program", "px", "train, images/s", "x plain", "judge, images/s", "x plain", "used")
+    grown = [(f"{g.n_images:,}", f"{g.epoch_seconds:.1f}", f"{g.memory_mb:.0f}") for g in growth]
+    return "\n".join(
+        [
+            "# Speed",
+            "",
+            f"{hardware['device']}, {hardware['threads']} threads, torch {hardware['torch']}; "
+            f"ResNet18, Adam, batch {BATCH_SIZE}; median of {rounds} epochs of {n_images:,} images "
+            "each, taking turns. `x plain` is over the faster of the plain programs; `used` is the "
+            "share of the FLOP/s of a 2048 x 2048 matrix product in the same precision.",
+            "",
+            *write_table(heads, rows),
+            "",
+            "# Growth",
+            "",
+            "Two-layer net on random images of 32 px, batch 256, images read by memory map; memory "
+            "is the process's own, without the pages of the mapped file.",
+            "",
+            *write_table(("images", "seconds an epoch", "memory, MB"), grown),
+            "",
+            "![Images per second by size](speed.png)",
+            "",
+            "![Validation accuracy by minutes of training](minutes.png)",
+            "",
+        ]
+    )
+
+
+def write_table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    lines = [list(map(str, row)) for row in [heads, *rows]]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def ratio(speed: Speed, speeds: list[Speed], quantity: str) -> str:
+    """Return how many times as fast as the faster of the plain programs one is."""
+    plain = [s for s in speeds if s.input_px == speed.input_px and s.program.startswith("plain")]
+    fastest = max(float(getattr(s, quantity)) for s in plain)
+    return f"{getattr(speed, quantity) / fastest:.2f}"
+
+
+def draw_speeds(speeds: list[Speed]) -> Figure:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    panels = figure.subplots(1, 2)
+    names = list(dict.fromkeys(speed.program for speed in speeds))
+    for axes, quantity, title in zip(
+        panels, ("train", "evaluate"), ("training", "judging"), strict=True
+    ):
+        for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
+            found = [speed for speed in speeds if speed.program == name]
+            y = [getattr(speed, quantity) for speed in found]
+            x = [speed.input_px for speed in found]
+            axes.plot(x, y, marker=marker, color=colour, label=name)
+        axes.set(title=title, xlabel="image side (px)", yscale="log", ylim=(10, None))
+    panels[0].set_ylabel("images per second")
+    panels[0].legend(frameon=False)
+    return figure
+
+
+def draw_recipes() -> Figure:
+    """Draw validation accuracy against minutes, from what the trainings left."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for path, colour, marker in zip(
+        sorted(TRAINING.glob("*/history.csv")), COLOURS, MARKERS, strict=False
+    ):
+        name = path.parent.name
+        history, timing = pd.read_csv(path), read_json(TIMINGS / f"{name}.json")
+        minutes = history.epoch * timing["train_seconds"] / len(history) / 60
+        label = f"{name}, {timing['threads']} threads"
+        axes.plot(minutes, 100 * history.val_accuracy, marker=marker, color=colour, label=label)
+    axes.set(xlabel="minutes of training, validation included", ylabel="validation accuracy (%)")
+    axes.grid(color=GREY, alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

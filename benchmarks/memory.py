@@ -1,0 +1,81 @@
+"""Seconds and memory of a training by the number of its images, each in a process of its own.
+
+Run by benchmarks.compare: python -m benchmarks.memory FOLDER COUNT
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from vision.data import ImageSet
+from vision.files import read_array
+from vision.models import build_model
+from vision.recipes import LayerPlan, TrainParams, describe_model
+from vision.training import Trainer
+
+IMAGE_PX = 32
+CHUNK = 10_000  # images written at once
+RECIPE = {
+    "epochs": 2,
+    "batch_size": 256,
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "crop_padding_px": 4,
+    "flip": True,
+}
+
+
+@dataclass(frozen=True)
+class Growth:
+    n_images: int
+    epoch_seconds: float
+    memory_mb: float  # without the pages of the mapped file, which the system may drop
+
+
+def measure_growth(counts: list[int]) -> list[Growth]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [_measure(Path(folder), count) for count in counts]
+
+
+def _measure(folder: Path, count: int) -> Growth:
+    write_images(folder / "images.npy", count)
+    command = [sys.executable, "-m", "benchmarks.memory", str(folder), str(count)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return Growth(count, *json.loads(done.stdout.splitlines()[-1]))
+
+
+def write_images(path: Path, count: int) -> None:
+    shape = (count, IMAGE_PX, IMAGE_PX, 3)
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    rng = np.random.default_rng(0)
+    for start in range(0, count, CHUNK):
+        part = images[start : start + CHUNK]
+        part[:] = rng.integers(0, 256, part.shape, np.uint8)
+
+
+def train(folder: Path, count: int) -> tuple[float, float]:
+    """Return the seconds of an epoch, and the memory at its end in MB."""
+    rng = np.random.default_rng(0)
+    images = read_array(folder / "images.npy")
+    classes = tuple("0123456789")
+    data = ImageSet(images, rng.integers(0, 10, count), np.arange(count), classes)
+    params = TrainParams.model_validate(RECIPE)
+    spec = describe_model("two-layer-fc", params, data, hidden_units=256)
+    trainer = Trainer(build_model(spec), spec, data, params, 0, LayerPlan())
+    trainer.train_epoch(1, "")  # warms up
+    started = time.perf_counter()
+    trainer.train_epoch(2, "")
+    seconds = time.perf_counter() - started
+    memory = psutil.Process().memory_info()
+    return seconds, (memory.rss - memory.shared) / 1e6
+
+
+if __name__ == "__main__":
+    print(json.dumps(train(Path(sys.argv[1]), int(sys.argv[2]))))

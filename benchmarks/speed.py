@@ -1,0 +1,126 @@
+"""Images per second of a plain PyTorch program and of the pipeline's loop, taking turns."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet18
+
+from benchmarks.plain import LEARNING_RATE, PlainProgram
+from vision.data import ImageSet
+from vision.finetuning import FinetuneParams, ResNetPlan
+from vision.hardware import measure_bf16_gain
+from vision.models import build_model
+from vision.pretrained import IMAGENET_CHANNELS
+from vision.recipes import describe_model
+from vision.training import Trainer
+
+BATCH_SIZE = 64  # the paper's recipe
+MATRIX_SIDE = 2048  # of the product that says what the machine can do
+MATRIX_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Median images per second of one program at one image size."""
+
+    program: str
+    input_px: int
+    train: float
+    evaluate: float
+    utilisation: float  # of a matrix product's FLOP/s in the same precision
+
+
+def make_images(count: int, image_px: int = 32) -> ImageSet:
+    """Return random images in ten classes: what is in them does not change the speed."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, image_px, image_px, 3), dtype=np.uint8)
+    classes = tuple("0123456789")
+    return ImageSet(images, rng.integers(0, 10, count), np.arange(count), classes)
+
+
+def measure_speeds(sizes: list[int], n_images: int, rounds: int) -> list[Speed]:
+    data = make_images(n_images)
+    return [speed for px in sizes for speed in _measure_size(data, px, rounds)]
+
+
+def _measure_size(data: ImageSet, px: int, rounds: int) -> list[Speed]:
+    programs: dict[str, Any] = {
+        f"plain, {workers} workers": PlainProgram(data, px, BATCH_SIZE, workers)
+        for workers in (0, 2)
+    }
+    for precision in ("fp32", "bf16")[: 1 + _gains_by_bf16()]:
+        programs[f"ours, {precision}"] = _build_trainer(data, px, precision)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    for _ in range(1 + rounds):
+        for name, program in programs.items():
+            seconds[name].append(_time_program(program, data))
+    flops = count_flops(px)
+    return [
+        _summarise(name, px, len(data), times[1:], flops)  # the first round warms up
+        for name, times in seconds.items()
+    ]
+
+
+def _gains_by_bf16() -> bool:
+    return torch.cuda.is_available() or measure_bf16_gain() > 1
+
+
+def _build_trainer(data: ImageSet, px: int, precision: str) -> Trainer:
+    params = FinetuneParams.model_validate(
+        {
+            "weights": "none",
+            "epochs": 1000,
+            "batch_size": BATCH_SIZE,
+            "optimizer": "adam",
+            "learning_rate": LEARNING_RATE,
+            "input_px": px,
+            "precision": precision,
+        }
+    )
+    spec = describe_model("resnet18", params, data, IMAGENET_CHANNELS)
+    return Trainer(build_model(spec), spec, data, params, 0, ResNetPlan(params))
+
+
+def _time_program(program: PlainProgram | Trainer, data: ImageSet) -> tuple[float, float]:
+    """Return the seconds of one epoch of training, and of judging all images."""
+    if isinstance(program, PlainProgram):
+        return _time(program.train_epoch), _time(program.evaluate)
+    return _time(lambda: program.train_epoch(1, "")), _time(lambda: program.validate(data, ""))
+
+
+def _time(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _summarise(
+    name: str, px: int, count: int, times: list[tuple[float, float]], flops: float
+) -> Speed:
+    train, evaluate = (count / median(column) for column in zip(*times, strict=True))
+    dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
+    return Speed(name, px, train, evaluate, train * flops / measure_ceiling(dtype))
+
+
+def count_flops(px: int) -> float:
+    """Return the floating point operations of a training step, forward and backward, per image."""
+    model, images = resnet18(num_classes=10), torch.zeros(2, 3, px, px)
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    return float(counter.get_total_flops()) / len(images)
+
+
+def measure_ceiling(dtype: torch.dtype) -> float:
+    """Return the FLOP/s of a large matrix product, the best of a few."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    matrix = torch.ones(MATRIX_SIDE, MATRIX_SIDE, dtype=dtype, device=device)
+    fastest = min(_time(lambda: matrix @ matrix) for _ in range(MATRIX_ROUNDS))
+    return 2 * MATRIX_SIDE**3 / fastest
