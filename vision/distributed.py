@@ -1,16 +1,20 @@
 """Train one network in several processes, one for each GPU, to what one process would give.
 
 All processes draw the same order and the same augmentation. Each takes its share of every batch;
-gradients are added up over all, and batch norm sees the statistics of the whole batch. Without
-torchrun there is one process, and nothing here does anything.
+gradients are added up over all, and batch norm sees the statistics of the whole batch. In one
+process nothing here does anything.
 """
 
+import ctypes
+import io
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import Any
 
 import torch
@@ -20,6 +24,7 @@ from torch.nn import functional
 from vision.errors import ParamsError
 
 PROCESSES = "PROCESSES"  # environment variable: how many; by default one for each GPU
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal that a process gets when its parent ends
 
 
 def count_wanted() -> int:
@@ -35,23 +40,56 @@ def count_wanted() -> int:
 
 
 def is_worker() -> bool:
-    """Say whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    """Say whether `launch` or torchrun started this process: both set what torch's env:// reads."""
+    return "WORLD_SIZE" in os.environ
 
 
 def launch(count: int, module: str, arguments: list[str]) -> int:
-    """Run `python -m module` in `count` processes and return the exit status."""
+    """Run `python -m module` in `count` processes and return the exit status.
+
+    torchrun would give each a session of its own, in which it outlives a stage that is killed.
+    These stay in the stage's process group, and Linux ends them when the stage ends.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    options = [f"--nproc-per-node={count}", "--rdzv-backend=c10d", f"--rdzv-endpoint={address}"]
-    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", module, *arguments]
-    return subprocess.run(command, check=False).returncode
+        port = free.getsockname()[1]
+    threads = max(1, (os.cpu_count() or 1) // count)
+    shared = {"OMP_NUM_THREADS": str(threads)} | os.environ
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    command = [sys.executable, "-m", module, *arguments]
+    workers = [
+        subprocess.Popen(
+            command,
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+        for rank in range(count)
+    ]
+    try:
+        return _wait(workers)
+    finally:
+        for worker in workers:
+            worker.kill()  # files are written whole or not at all
+            worker.wait()
+
+
+def _wait(workers: list[subprocess.Popen[bytes]]) -> int:
+    """Return the first status that is not 0; the others would wait for that worker in vain."""
+    while True:
+        statuses = [worker.poll() for worker in workers]
+        failed = [status for status in statuses if status]
+        if failed or None not in statuses:
+            return failed[0] if failed else 0
+        time.sleep(0.05)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
 def join_processes() -> Iterator[None]:
-    """Meet the other processes that torchrun started; leave them at the end."""
+    """Meet the other processes, of which the first alone writes to standard error; then leave."""
     if not is_worker():
         yield
         return
@@ -59,7 +97,9 @@ def join_processes() -> Iterator[None]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
-        yield
+        # An exception that run_stage does not know passes, and is printed by any process.
+        with nullcontext() if is_first() else redirect_stderr(io.StringIO()):
+            yield
     finally:
         distributed.destroy_process_group()
 
