@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vision.files import write_json, write_rows, write_text
+from vision.files import write_array, write_json, write_rows, write_text
 from vision.metrics import EvaluateParams, measure
 
 CLASSES = ("cat", "dog", "ship")
@@ -50,7 +50,11 @@ def write_tree(
     for name, accuracy in models.items():
         write_training(root, name, make_history(epochs, accuracy), name in baselines)
         metrics = make_metrics(classes, n_test, accuracy)
-        write_json(root / "data/predictions" / name / "metrics.json", metrics)
+        predictions = root / "data/predictions" / name
+        write_json(predictions / "metrics.json", metrics)
+        for subset in ("val", "test"):
+            logits, _ = make_logits(classes, n_test, accuracy)
+            write_array(predictions / f"{subset}_logits.npy", logits)
 
 
 def _write_images(
@@ -76,6 +80,11 @@ def _write_images(
         for subset, n in counts.items()
     }
     write_json(root / "data/split/summary.json", split)
+    labels = np.arange(2 * n_test) % n_test % len(classes)
+    write_array(root / "data/raw/labels.npy", labels)
+    for number, subset in enumerate(("val", "test")):
+        rows = np.arange(number * n_test, (number + 1) * n_test)
+        write_array(root / f"data/split/{subset}.npy", rows)
 
 
 def make_history(epochs: int, accuracy: float) -> list[dict[str, float]]:

@@ -89,6 +89,7 @@ def make_project(folder: Path) -> None:
 
 def reset_project(project: Path) -> None:
     """Put the project back to its commit, and its data to its cache."""
+    shutil.rmtree(project / "data")  # what another model left there would be a changed dep
     run(project, "git", "checkout", "--quiet", "--", ".")
     run(project, "git", "clean", "--quiet", "--force", "-d", "photos")
     run(project, "dvc", "checkout", "--quiet", "--force")

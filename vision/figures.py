@@ -42,6 +42,15 @@ WIDTH = 8.0  # inches
 TITLE_HEIGHT = 0.22  # inches
 LEGEND_COLUMNS = 4
 CLAIM_OFFSET = 0.22  # rows below what is measured
+FEWEST_IN_BIN = 10  # images, or the bin's accuracy says little
+PLAIN_LOOK: dict[str, Any] = {"marker": "o", "color": BLUE, "ms": 5, "label": "as trained"}
+SCALED_LOOK: dict[str, Any] = {
+    "marker": "s",
+    "color": VERMILLION,
+    "ms": 4,
+    "ls": "--",
+    "label": "temperature scaled",
+}
 MAX_SIDE = 16.0  # inches, of a confusion matrix
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
@@ -59,6 +68,7 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
             "loss.png": draw_curves(results, "loss"),
             "comparison.png": draw_comparison(results),
             "f1.png": draw_f1(results),
+            "calibration.png": draw_calibration(results),
         }
         for run in results.runs:
             drawings[f"confusion-{run.name}.png"] = draw_confusion(results, run)
@@ -74,21 +84,26 @@ def render(figure: Figure, dpi: int) -> bytes:
 
 def draw_curves(results: Results, quantity: str) -> Figure:
     """Draw `accuracy` or `loss` by epoch, one panel per model, on one scale."""
-    runs = results.runs
-    n_columns = min(len(runs), 2 if len(runs) <= 4 else 3)
-    n_rows = -(-len(runs) // n_columns)
-    figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * n_rows))
-    panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
-    for axes, run in zip(panels.flat, runs, strict=False):
+    figure, panels = _make_panels(len(results.runs))
+    for axes, run in zip(panels.flat, results.runs, strict=False):
         _draw_panel(axes, run, quantity)
-    for axes in panels.flat[len(runs) :]:
-        axes.set_visible(False)
     unit = "%" if quantity == "accuracy" else "nats per image"
     for axes in panels[:, 0]:
         axes.set_ylabel(f"{quantity} ({unit})")
     title = f"{quantity.capitalize()} by epoch, training and validation"
     _title(figure, title, results.mark(), panels[0, 0].get_lines())
     return figure
+
+
+def _make_panels(count: int) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its panels, (rows, columns), of which `count` are shown."""
+    n_columns = min(count, 2 if count <= 4 else 3)
+    n_rows = -(-count // n_columns)
+    figure = Figure(figsize=(WIDTH, 1.2 + 2.3 * n_rows))
+    panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    for axes in panels.flat[count:]:
+        axes.set_visible(False)
+    return figure, panels
 
 
 def _draw_panel(axes: Axes, run: Run, quantity: str) -> None:
@@ -160,6 +175,23 @@ def draw_f1(results: Results) -> Figure:
     few = f", the {len(order)} weakest" if len(order) < len(means) else ""
     title = f"F1 by class on the test images{few}"
     _title(figure, title, results.mark(), axes.get_lines())
+    return figure
+
+
+def draw_calibration(results: Results) -> Figure:
+    """Draw accuracy by confidence, one panel per model, before and after temperature scaling."""
+    figure, panels = _make_panels(len(results.runs))
+    for axes, run in zip(panels.flat, results.runs, strict=False):
+        axes.plot([0, 100], [0, 100], color=GREY, lw=1, ls=":", label="right as often as it says")
+        for temperature, look in ((1.0, PLAIN_LOOK), (results.find_temperature(run), SCALED_LOOK)):
+            found = results.calibrate(run, temperature)
+            full = found.counts >= FEWEST_IN_BIN
+            axes.plot(100 * found.confidence[full], 100 * found.accuracy[full], **look)
+        axes.set(title=_label(run), xlabel="confidence (%)", xlim=(0, 102), ylim=(0, 102))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    title = "Accuracy by confidence on the test images"
+    _title(figure, title, results.mark(), panels[0, 0].get_lines())
     return figure
 
 

@@ -8,21 +8,25 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vision.blocks import Block, Items, Picture, Report, Section, Text
-from vision.figures import MAX_COUNTS, PlotParams
+from vision.calibration import N_BINS
+from vision.figures import FEWEST_IN_BIN, MAX_COUNTS, PlotParams
 from vision.paper import FIGURE_4, RECIPE
 from vision.runs import Results, Run
 from vision.tables import (
+    list_calibration,
     list_claims,
     list_conditions,
     list_confusions,
     list_f1,
     list_figure_4,
     list_models,
+    list_pairs,
     list_recipes,
     list_scores,
     list_stand_ins,
 )
 from vision.words import (
+    describe_calibration,
     describe_curves,
     describe_failures,
     describe_source,
@@ -46,6 +50,17 @@ INTERVALS = (
     "right). They hold for other test images of the same kind, not for other seeds: each model was "
     "trained once."
 )
+MCNEMAR = (
+    "p is that of McNemar's exact test on the images that one of the two alone gets right, "
+    "corrected for the number of pairs after Holm. Below 0.05 the difference is hardly an accident "
+    "of the choice of test images; another seed is another matter."
+)
+CALIBRATION = (
+    f"Confidence is the largest of the predicted probabilities. The error is the expected "
+    f"calibration error: the mean distance of accuracy from confidence in {N_BINS} bins of equal "
+    f"width, weighted by their images; the figure leaves out bins of fewer than {FEWEST_IN_BIN}. "
+    "The temperature that divides the logits is chosen on validation; it changes no prediction."
+)
 TRAINING_FIGURES = (
     "Training figures are running means over an epoch, taken while the net still learns, on "
     "augmented images where the recipe augments, with dropout where it has any: they can lie "
@@ -58,11 +73,13 @@ def summarise(results: Results) -> dict[str, Any]:
     images = results.images
     counts = {f"n_{subset}": images.split[subset]["n"] for subset in ("train", "val", "test")}
     facts = {key: images.manifest[key] for key in ("source", "official")}
-    return {"data": facts | counts, "models": {run.name: _summarise(run) for run in results.runs}}
+    models = {run.name: _summarise(run, results) for run in results.runs}
+    return {"data": facts | counts, "models": models}
 
 
-def _summarise(run: Run) -> dict[str, Any]:
+def _summarise(run: Run, results: Results) -> dict[str, Any]:
     training, metrics = run.training, run.metrics
+    temperature = results.find_temperature(run)
     kept = ("epochs", "best_epoch", "train_accuracy", "val_accuracy")
     tested = ("accuracy", "accuracy_low", "accuracy_high", "loss")
     return (
@@ -70,6 +87,9 @@ def _summarise(run: Run) -> dict[str, Any]:
         | {key: training[key] for key in kept}
         | {f"test_{key}": metrics[key] for key in tested}
         | {
+            "test_calibration_error": results.calibrate(run).error,
+            "test_calibration_error_scaled": results.calibrate(run, temperature).error,
+            "temperature": temperature,
             "last_epoch_val_accuracy": training["last"]["val_accuracy"],
             "last_epoch_test_accuracy": metrics["last_epoch"]["accuracy"],
         }
@@ -94,7 +114,8 @@ def build_report(results: Results, params: PlotParams) -> Report:
         Section("All models", [list_models(results)]),
         *_compare_with_paper(results),
         _build_curves(results),
-        Section("Test accuracy", [_show_comparison(results)]),
+        Section("Test accuracy", [_show_comparison(results), *_compare_models(results)]),
+        _build_calibration(results),
         Section("Classes", [_show_f1(results), list_f1(results)]),
         *(_build_model(results, run, params) for run in results.runs),
         Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
@@ -147,6 +168,26 @@ def _show_comparison(results: Results) -> Picture:
         caption=f"Test accuracy with its interval, and validation accuracy{paper}",
         alt=f"Test accuracy by model: {figures}.",
         marks=results.mark(),
+    )
+
+
+def _compare_models(results: Results) -> list[Block]:
+    pairs = list_pairs(results)
+    return [pairs, Text(MCNEMAR)] if pairs else []
+
+
+def _build_calibration(results: Results) -> Section:
+    names = join(run.name for run in results.runs)
+    picture = Picture(
+        file="calibration.png",
+        caption="Accuracy by confidence, before and after temperature scaling; below the dotted "
+        "line a model is too sure of itself",
+        alt=f"Accuracy by confidence, a panel each for {names}; the table has the summary.",
+        marks=results.mark(),
+    )
+    items = [(run.label, describe_calibration(run, results)) for run in results.runs]
+    return Section(
+        "Calibration", [Items(items), list_calibration(results), picture, Text(CALIBRATION)]
     )
 
 

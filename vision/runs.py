@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
+from vision.calibration import Calibration, fit_temperature, measure_calibration
 from vision.data import RAW_DIR, SPLIT_DIR
 from vision.errors import DataError
-from vision.files import read_json
+from vision.files import read_array, read_json
 from vision.paper import SOURCE
 from vision.params import Section, check_name
+from vision.significance import Pair, compare_pairs
 
 TRAINING_DIR = Path("data/training")
 TIMINGS_DIR = Path("data/timings")
@@ -44,6 +47,8 @@ class Images:
     manifest: dict[str, Any]
     classes: tuple[str, ...]  # each on one line
     split: dict[str, Any]
+    val_labels: np.ndarray  # (n,) int64, in the order of the predictions
+    test_labels: np.ndarray
 
     @property
     def is_stand_in(self) -> bool:
@@ -63,6 +68,8 @@ class Run:
     training: dict[str, Any]
     timing: dict[str, Any]
     metrics: dict[str, Any]  # `per_class` in the order of the classes
+    val_logits: np.ndarray  # (n, classes) float32, of the kept epoch
+    test_logits: np.ndarray
 
     @property
     def rests_on_stand_in(self) -> bool:
@@ -86,6 +93,19 @@ class Results:
         """The first of the models with the highest test accuracy."""
         return max(self.runs, key=lambda run: float(run.metrics["accuracy"]))
 
+    def compare(self) -> list[Pair]:
+        """Compare every two models on the test images."""
+        labels = self.images.test_labels
+        return compare_pairs({run.name: run.test_logits.argmax(1) == labels for run in self.runs})
+
+    def find_temperature(self, run: Run) -> float:
+        """Return what a model's logits are to be divided by; validation alone chooses it."""
+        return fit_temperature(run.val_logits, self.images.val_labels)
+
+    def calibrate(self, run: Run, temperature: float = 1.0) -> Calibration:
+        """Return how a model's confidence fits the test images."""
+        return measure_calibration(run.test_logits, self.images.test_labels, temperature)
+
     def find(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
 
@@ -101,14 +121,16 @@ def load_results(models: ModelsParams) -> Results:
     Raises:
         DataError: a file is missing; names it, and the stage that writes it.
     """
+    names: tuple[str, ...] = tuple(_read(RAW_DIR / "classes.json", "download"))
+    labels = _read(RAW_DIR / "labels.npy", "download", read_array)
     images = Images(
         manifest=_read(RAW_DIR / "manifest.json", "download"),
-        classes=tuple(_read(RAW_DIR / "classes.json", "download")),
+        classes=tuple(one_line(name) for name in names),
         split=_read(SPLIT_DIR / "summary.json", "split"),
+        val_labels=labels[_read(SPLIT_DIR / "val.npy", "split", read_array)],
+        test_labels=labels[_read(SPLIT_DIR / "test.npy", "split", read_array)],
     )
-    runs = [_load_run(name, images, models) for name in models.evaluate]
-    clean = tuple(one_line(name) for name in images.classes)
-    return Results(Images(images.manifest, clean, images.split), runs)
+    return Results(images, [_load_run(name, names, models) for name in models.evaluate])
 
 
 def one_line(text: str) -> str:
@@ -116,17 +138,20 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _load_run(name: str, images: Images, models: ModelsParams) -> Run:
+def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
     stage = "train-baselines" if name in models.baselines else "finetune-resnet"
     trained, training = f"{stage}@{name}", TRAINING_DIR / name
-    metrics: dict[str, Any] = _read(PREDICTIONS_DIR / name / "metrics.json", f"evaluate@{name}")
-    scores = [metrics["per_class"][each] for each in images.classes]
+    judged, predictions = f"evaluate@{name}", PREDICTIONS_DIR / name
+    metrics: dict[str, Any] = _read(predictions / "metrics.json", judged)
+    scores = [metrics["per_class"][each] for each in classes]
     return Run(
         name=name,
         history=_read(training / "history.csv", trained, pd.read_csv),
         training=_read(training / "summary.json", trained),
         timing=_read(TIMINGS_DIR / f"{name}.json", trained),
         metrics=metrics | {"per_class": scores},
+        val_logits=_read(predictions / "val_logits.npy", judged, read_array),
+        test_logits=_read(predictions / "test_logits.npy", judged, read_array),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from vision.blocks import Items, Table
 from vision.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Scores
 from vision.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
-from vision.words import describe_source, find_most_confused, interval, join
+from vision.words import describe_source, find_most_confused, interval, join, p_value
 
 NONE = "\N{EN DASH}"  # where a table has nothing to say
 SUBSETS = ("train", "val", "test")
@@ -222,6 +222,35 @@ def list_confusions(results: Results, run: Run, count: int) -> Table | None:
     header = ("True class", "Predicted", "Images", "% of the true class")
     caption = f"Most frequent errors of {run.label}, test images"
     return Table(caption, header, rows, results.mark(run), n_left=2) if rows else None
+
+
+def list_pairs(results: Results) -> Table | None:
+    labels = {run.name: run.label for run in results.runs}
+    rows: list[tuple[str, ...]] = [
+        (
+            labels[pair.better],
+            labels[pair.other],
+            f"{pair.only_better:,}",
+            f"{pair.only_other:,}",
+            p_value(pair.p).removeprefix("= "),
+        )
+        for pair in results.compare()
+    ]
+    header = ("Model", "Beside", "It alone right", "The other alone", "p")
+    caption = "Test images that only one of two models gets right"
+    return Table(caption, header, rows, results.mark(), n_left=2) if rows else None
+
+
+def list_calibration(results: Results) -> Table:
+    header = ("Model", "Accuracy %", "Confidence %", "Error %", "Temperature", "Error then %")
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        temperature = results.find_temperature(run)
+        plain, scaled = results.calibrate(run), results.calibrate(run, temperature)
+        figures = (run.metrics["accuracy"], plain.mean_confidence, plain.error)
+        rows.append((run.label, *map(share, figures), f"{temperature:.2f}", share(scaled.error)))
+    caption = "Mean confidence and expected calibration error, test images"
+    return Table(caption, header, rows, results.mark())
 
 
 def list_recipes(results: Results) -> Table:

@@ -9,7 +9,9 @@ import pandas as pd
 
 from vision.paper import HAND_MADE_GAIN, RECIPE
 from vision.runs import Images, Results, Run
+from vision.significance import Pair
 
+CLOSE = 0.02  # between mean confidence and accuracy
 OVERFIT_RISE = 0.05  # of the lowest validation loss; a smaller rise is called no more than that
 
 
@@ -54,10 +56,11 @@ def describe_source(images: Images) -> str:
 def describe_verdict(results: Results) -> str:
     """Say which model is best on the test images, by how much, and where it fails."""
     ranking = sorted(results.runs, key=lambda run: -run.metrics["accuracy"])
-    return f"{_describe_lead(ranking)} {describe_failures(ranking[0], results.images.classes)}"
+    failures = describe_failures(ranking[0], results.images.classes)
+    return f"{_describe_lead(ranking, results.compare())} {failures}"
 
 
-def _describe_lead(ranking: list[Run]) -> str:
+def _describe_lead(ranking: list[Run], pairs: list[Pair]) -> str:
     best = ranking[0].metrics
     level = [run for run in ranking if run.metrics["accuracy"] == best["accuracy"]]
     start = f"On the {best['n']:,} test images"
@@ -72,14 +75,40 @@ def _describe_lead(ranking: list[Run]) -> str:
     return (
         f"{start}, {ranking[0].label} is best with an accuracy of {figure}: {lead} the next, "
         f"{following.label}, with {percent(following.metrics['accuracy'])} "
-        f"({interval(following.metrics)}). {_describe_overlap(best, following.metrics)}"
+        f"({interval(following.metrics)}). {_describe_pair(ranking[0], following, pairs)}"
     )
 
 
-def _describe_overlap(upper: dict[str, Any], lower: dict[str, Any]) -> str:
-    if upper["accuracy_low"] > lower["accuracy_high"]:
-        return "The two intervals do not overlap."
-    return "The two intervals overlap: other test images could reverse the order."
+def _describe_pair(best: Run, following: Run, pairs: list[Pair]) -> str:
+    """Say whether the lead of one model over another may be an accident of the test images."""
+    pair = next(pair for pair in pairs if {pair.better, pair.other} == {best.name, following.name})
+    sure = pair.p < 1 - best.metrics["confidence"]
+    verdict = "the lead is no accident of these images" if sure else "other images could reverse it"
+    return (
+        f"{best.label} alone is right on {pair.only_better:,} images, {following.label} alone on "
+        f"{pair.only_other:,} (McNemar's test, p {p_value(pair.p)}): {verdict}."
+    )
+
+
+def p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def describe_calibration(run: Run, results: Results) -> str:
+    """Say how far a model's confidence is from its accuracy, and what temperature scaling gives."""
+    temperature = results.find_temperature(run)
+    plain, scaled = results.calibrate(run), results.calibrate(run, temperature)
+    accuracy = run.metrics["accuracy"]
+    gap = plain.mean_confidence - accuracy
+    habit = "too sure of itself" if gap > 0 else "less sure than it could be"
+    if abs(gap) < CLOSE:
+        habit = "about as sure as it should be"
+    return (
+        f"It says {percent(plain.mean_confidence)} on average and is right in {percent(accuracy)}: "
+        f"{habit}. With its logits divided by {temperature:.2f} it says "
+        f"{percent(scaled.mean_confidence)}, and the calibration error goes from "
+        f"{percent(plain.error)} to {percent(scaled.error)}."
+    )
 
 
 def describe_failures(run: Run, classes: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """The flow on a toy project, with a Prefect server of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,17 @@ def test_a_cancelled_flow_leaves_no_process_and_no_lock(
     parent.send_signal(number)
     parent.wait()
     assert_nothing_is_left(new_toy)
+
+
+def test_what_one_run_pushes_another_pulls(toy: Path, tmp_path: Path) -> None:
+    os.chdir(toy)
+    dvc(toy, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    assert run("sent", push=True).is_completed()
+    shutil.rmtree(toy / ".dvc/cache")
+    for out in toy.glob("*.txt"):
+        out.unlink()
+    assert run("fetched", pull=True).message == "0 of 6 stages ran"
+    assert (toy / "report.txt").exists()
 
 
 def test_a_run_can_be_published_to_a_branch(toy: Path) -> None:

@@ -2,6 +2,7 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,7 @@ from vision.runs import ModelsParams, Results, Run, load_results
 from vision.tables import list_claims, list_conditions
 from vision.words import (
     compare,
+    describe_calibration,
     describe_curves,
     describe_transfer,
     describe_verdict,
@@ -32,7 +34,8 @@ class Figures(dict):
     """Every figure, as a few bytes."""
 
     def items(self):
-        names = ("accuracy", "loss", "comparison", "f1", *(f"confusion-{n}" for n in MODELS))
+        names = ["accuracy", "loss", "comparison", "f1", "calibration"]
+        names += [f"confusion-{name}" for name in MODELS]
         return [(f"{name}.png", b"png") for name in names]
 
 
@@ -54,8 +57,20 @@ def render(results):
     return render_markdown(report), render_html(report, Figures())
 
 
-def make_run(name="paper", history=(), accuracy=0.8, low=0.7, high=0.9, threads=2, **facts):
-    """Return a run of 10 cats, 2 of them taken for dogs, and 10 dogs, 1 taken for a cat."""
+def make_run(
+    name="paper",
+    history=(),
+    accuracy=0.8,
+    low=0.7,
+    high=0.9,
+    threads=2,
+    right=range(16),
+    **facts,
+):
+    """Return a run of 10 cats, 2 of them taken for dogs, and 10 dogs, 1 taken for a cat.
+
+    For comparisons with other runs, `right` are the positions of the images that it gets right.
+    """
     metrics = {
         "n": 20,
         "accuracy": accuracy,
@@ -67,7 +82,10 @@ def make_run(name="paper", history=(), accuracy=0.8, low=0.7, high=0.9, threads=
     }
     training = {"pretrained": None, "family": "finetune"} | facts.pop("training", {})
     timing = {"device": "a GPU", "threads": threads, "train_seconds": 20.0}
-    return Run(name, pd.DataFrame(list(history)), training, timing, metrics | facts)
+    logits = np.tile([0.0, 1.0], (20, 1))
+    logits[list(right)] = [1.0, 0.0]
+    rows = pd.DataFrame(list(history))
+    return Run(name, rows, training, timing, metrics | facts, logits, logits)
 
 
 def make_epoch(epoch, train_loss, train_accuracy, val_loss, val_accuracy):
@@ -77,23 +95,35 @@ def make_epoch(epoch, train_loss, train_accuracy, val_loss, val_accuracy):
 def judge(*runs):
     class Images:
         classes = ("cat", "dog")
+        test_labels = np.zeros(20, int)
 
     return describe_verdict(Results(Images(), list(runs)))
 
 
 def test_verdict_names_the_best_its_lead_and_its_failures():
-    verdict = judge(make_run("b", accuracy=0.65, low=0.6, high=0.69), make_run("a"))
+    verdict = judge(make_run("b", accuracy=0.65, low=0.6, high=0.69, right=[0]), make_run("a"))
     assert verdict == (
         "On the 20 test images, a is best with an accuracy of 80.0 % (95 % interval 70.0 to "
-        "90.0 %): 15.0 points above the next, b, with 65.0 % (60.0 to 69.0 %). The two intervals "
-        "do not overlap. The weakest class of a is cat (F1 84.0 %), and the most frequent error "
+        "90.0 %): 15.0 points above the next, b, with 65.0 % (60.0 to 69.0 %). a alone is right on "
+        "15 images, b alone on 0 (McNemar's test, p < 0.001): the lead is no accident of these "
+        "images. The weakest class of a is cat (F1 84.0 %), and the most frequent error "
         "is to take cat for dog: 2 of 10 images (20.0 %)."
     )
 
 
-def test_verdict_says_where_intervals_overlap():
-    verdict = judge(make_run("a"), make_run("b", accuracy=0.75, low=0.6, high=0.85))
-    assert "The two intervals overlap: other test images could reverse the order." in verdict
+def test_verdict_says_where_the_lead_may_be_an_accident():
+    verdict = judge(make_run("a"), make_run("b", accuracy=0.65, right=range(4, 17)))
+    assert verdict.count(
+        "a alone is right on 4 images, b alone on 1 (McNemar's test, p = 0.375): other images "
+        "could reverse it."
+    )
+
+
+def test_a_model_that_says_more_than_it_knows_is_called_too_sure(tmp_path, monkeypatch):
+    """The made-up logits lead by 8 and are right in half of the images."""
+    results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.5})
+    text = describe_calibration(results.runs[0], results)
+    assert re.match(r"It says 99\.\d % on average and is right in \d\d\.\d %: too sure", text)
 
 
 def test_verdict_on_one_model_compares_it_with_none():
@@ -262,7 +292,7 @@ class Balance(HTMLParser):
 def test_the_page_closes_its_tags_and_holds_its_images(tmp_path, monkeypatch):
     page = Balance(render(load(tmp_path, monkeypatch))[1])
     assert page.open == []
-    assert len(page.images) == 4 + len(MODELS)
+    assert len(page.images) == 5 + len(MODELS)
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     assert all(image["alt"] for image in page.images)
 
@@ -276,8 +306,11 @@ def test_stand_in_images_are_marked_on_every_result_but_not_on_the_recipes(tmp_p
         "How the epochs were chosen",
         "Learning curves",
         "Recipes",
+        "Test accuracy",
+        "Calibration",
     }
-    assert [b.marks for b in blocks["Learning curves"]] == ["†", "†", ""]
+    for title in ("Learning curves", "Test accuracy", "Calibration"):  # the last says how
+        assert [b.marks for b in blocks[title]] == ["†", "†", ""]
 
 
 def test_stand_in_weights_mark_the_model_that_they_start(tmp_path, monkeypatch):
