@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -27,7 +28,8 @@ class OptimizerParams(Section):
     nesterov: bool = False  # sgd only
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
-    warmup: float | None = Field(None, gt=0, lt=1)  # share of the steps in which the rate rises
+    # share of the steps in which the rate rises
+    warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
 
     @model_validator(mode="after")
     def _check_momentum(self) -> "OptimizerParams":
