@@ -67,9 +67,9 @@ def write_report(speeds: list[Speed], growth: list[Growth], rounds: int, n_image
             "# Growth",
             "",
             "Two-layer net on random images of 32 px, batch 256, images read by memory map; memory "
-            "is the process's own, without the pages of the mapped file.",
+            "is the peak of the process's own, without the pages of the mapped file.",
             "",
-            *write_table(("images", "seconds an epoch", "memory, MB"), grown),
+            *write_table(("images", "seconds an epoch", "peak memory, MB"), grown),
             "",
             "![Images per second by size](speed.png)",
             "",

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ RECIPE = {
 class Growth:
     n_images: int
     epoch_seconds: float
-    memory_mb: float  # without the pages of the mapped file, which the system may drop
+    memory_mb: float  # the peak, without the pages of the mapped file, which the system may drop
 
 
 def measure_growth(counts: list[int]) -> list[Growth]:
@@ -61,7 +62,8 @@ def write_images(path: Path, count: int) -> None:
 
 
 def train(folder: Path, count: int) -> tuple[float, float]:
-    """Return the seconds of an epoch, and the memory at its end in MB."""
+    """Return the seconds of an epoch, and the peak of memory in MB."""
+    peak = watch_memory()
     rng = np.random.default_rng(0)
     images = read_array(folder / "images.npy")
     classes = tuple("0123456789")
@@ -73,8 +75,21 @@ def train(folder: Path, count: int) -> tuple[float, float]:
     started = time.perf_counter()
     trainer.train_epoch(2, "")
     seconds = time.perf_counter() - started
-    memory = psutil.Process().memory_info()
-    return seconds, (memory.rss - memory.shared) / 1e6
+    return seconds, peak[0]
+
+
+def watch_memory() -> list[float]:
+    """Return a list that holds the peak until now in MB, looked up a hundred times a second."""
+    process, peak = psutil.Process(), [0.0]
+
+    def look() -> None:
+        while True:
+            memory = process.memory_info()
+            peak[0] = max(peak[0], (memory.rss - memory.shared) / 1e6)
+            time.sleep(0.01)
+
+    threading.Thread(target=look, daemon=True).start()
+    return peak
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Random changes to training images: drawn on the CPU, applied to whole batches on the device."""
 
 from dataclasses import dataclass, fields
+from operator import not_
 
 import torch
 from pydantic import Field, model_validator
@@ -13,8 +14,10 @@ from vision.params import Section
 class AugmentParams(Section):
     crop_padding_px: int = Field(0, ge=0, le=32)  # random shifts, in stored pixels, reflected
     flip: bool = False  # mirror half of the training images
-    alternate_flip: bool = False  # mirror each image in every other epoch, not at random
-    cutout_px: int = Field(0, ge=0, le=256)  # side of a square of the mean colour, stored pixels
+    # mirror each image in every other epoch, not at random
+    alternate_flip: bool = Field(False, exclude_if=not_)
+    # side of a square of the mean colour, in stored pixels
+    cutout_px: int = Field(0, ge=0, le=256, exclude_if=not_)
 
     @model_validator(mode="after")
     def _check_flip(self) -> "AugmentParams":

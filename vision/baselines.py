@@ -2,14 +2,24 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vision.errors import ParamsError
 from vision.params import check_section, get_value, read_params
 from vision.recipes import TrainParams
 
 
-class TwoLayerFCParams(TrainParams):
+class OneSizeParams(TrainParams):
+    """Of a network whose last layers take images of one size."""
+
+    @model_validator(mode="after")
+    def _check_one_size(self) -> "OneSizeParams":
+        if self.px_by_epoch:
+            raise ValueError("px_by_epoch is for finetune: this network takes images of one size")
+        return self
+
+
+class TwoLayerFCParams(OneSizeParams):
     architecture: Literal["two-layer-fc"]
     hidden_units: int = Field(ge=1)
 
@@ -17,7 +27,7 @@ class TwoLayerFCParams(TrainParams):
         return {"hidden_units": self.hidden_units}
 
 
-class ThreeLayerCNNParams(TrainParams):
+class ThreeLayerCNNParams(OneSizeParams):
     architecture: Literal["three-layer-cnn"]
     first_filters: int = Field(ge=1)  # 5x5
     second_filters: int = Field(ge=1)  # 3x3

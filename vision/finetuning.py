@@ -1,5 +1,6 @@
 """The recipes of ResNet18: which of its layers train in which epoch, and how fast."""
 
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -18,8 +19,10 @@ class FinetuneParams(TrainParams):
     weights: str = Field(min_length=1)  # imagenet, none, or a .safetensors or .pth file
     train_from: Literal["conv1", "layer1", "layer2", "layer3", "layer4", "fc"] = "conv1"
     head_epochs: int = Field(0, ge=0)  # first epochs that train the new last layer alone
-    body_learning_rate: float | None = Field(None, gt=0)  # of all but the head; null: as the head's
-    cache_features: bool = False  # compute what frozen layers give once, not in every epoch
+    # of all but the head; null: as the head's
+    body_learning_rate: float | None = Field(None, gt=0, exclude_if=not_)
+    # compute what frozen layers give once, not in every epoch
+    cache_features: bool = Field(False, exclude_if=not_)
 
     @model_validator(mode="after")
     def _check_features(self) -> "FinetuneParams":

@@ -1,14 +1,24 @@
 """Optimisers and the course of their learning rate."""
 
+import math
+from functools import partial
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    OneCycleLR,
+)
 
 from vision.params import Section
 
 SHORTEST_CYCLE = 3  # steps: up, peak, down
+CYCLE_WARMUP = 0.25  # share of the steps of a one-cycle schedule, unless a recipe says another
 
 
 class OptimizerParams(Section):
@@ -18,7 +28,8 @@ class OptimizerParams(Section):
     nesterov: bool = False  # sgd only
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
-    warmup: float = Field(0.25, gt=0, lt=1)  # one-cycle only: share of the steps, two at least
+    # share of the steps in which the rate rises
+    warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
 
     @model_validator(mode="after")
     def _check_momentum(self) -> "OptimizerParams":
@@ -26,6 +37,12 @@ class OptimizerParams(Section):
             raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimizer}")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> "OptimizerParams":
+        if self.warmup and self.schedule == "constant":
+            raise ValueError("warmup belongs to the schedules cosine and one-cycle")
         return self
 
 
@@ -57,11 +74,21 @@ def build_schedule(optimizer: Optimizer, params: OptimizerParams, steps: int) ->
     match params.schedule:
         case "constant":
             return ConstantLR(optimizer, factor=1.0)
+        case "cosine" if params.warmup:
+            rise = int(params.warmup * steps)
+            return LambdaLR(optimizer, partial(_rise_and_fall, rise=rise, steps=steps))
         case "cosine":
             return CosineAnnealingLR(optimizer, T_max=steps)
         case "one-cycle" if steps < SHORTEST_CYCLE:
             return ConstantLR(optimizer, factor=1.0)
         case "one-cycle":
             peaks = [group["lr"] for group in optimizer.param_groups]
-            warmup = max(params.warmup, 2 / steps)
+            warmup = max(params.warmup or CYCLE_WARMUP, 2 / steps)
             return OneCycleLR(optimizer, peaks, steps, pct_start=warmup, cycle_momentum=False)
+
+
+def _rise_and_fall(step: int, rise: int, steps: int) -> float:
+    """Return a factor of the rate: up a line for `rise` steps, then down a cosine towards 0."""
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2

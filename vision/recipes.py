@@ -1,5 +1,6 @@
 """What a recipe may say of a training, and the model that it asks for."""
 
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -15,15 +16,21 @@ SIDE = Field(ge=8, le=512)
 
 
 class TrainParams(OptimizerParams, AugmentParams):
-    """What every recipe may set. The defaults add nothing to plain training."""
+    """What every recipe may set. The defaults add nothing to plain training.
+
+    A knob that came after the first results is left out of a summary where it is off, by
+    `exclude_if`: a new knob changes no byte of what a recipe leaves that does not turn it.
+    """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    ema_decay: float = Field(0.0, ge=0, lt=1)  # of a moving average of the weights, step by step
+    # of a moving average of the weights, step by step
+    ema_decay: float = Field(0.0, ge=0, lt=1, exclude_if=not_)
     test_flip: bool = False  # average the logits of an image and of its mirror image
     input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
-    px_by_epoch: list[Annotated[int, SIDE]] | None = None  # what it sees in training instead
+    # what it sees in training instead
+    px_by_epoch: list[Annotated[int, SIDE]] | None = Field(None, exclude_if=not_)
     precision: Literal["fp32", "bf16"] = "fp32"
 
     @model_validator(mode="after")

@@ -32,3 +32,10 @@ def test_a_key_of_the_other_architecture_is_unknown() -> None:
     write(architecture="two-layer-fc", hidden_units=4, pooling=True)
     with pytest.raises(ParamsError, match=r"baselines\.mine\.pooling is unknown"):
         load_baseline("mine")
+
+
+@pytest.mark.usefixtures("workspace")
+def test_images_that_grow_are_refused() -> None:
+    write(architecture="two-layer-fc", hidden_units=4, px_by_epoch=[8])
+    with pytest.raises(ParamsError, match="this network takes images of one size"):
+        load_baseline("mine")

@@ -68,6 +68,16 @@ def test_the_warmup_is_a_share_of_the_steps() -> None:
     assert int(np.argmax(rates("one-cycle", 40, warmup=0.5))) == 19
 
 
+def test_a_cosine_may_rise_first() -> None:
+    fall = [(1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)]
+    assert rates("cosine", 6, warmup=0.34) == pytest.approx([1 / 3, 2 / 3, *fall])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_cosine_of_a_few_steps_reaches_the_rate(steps: int) -> None:
+    assert rates("cosine", steps, warmup=0.99)[-1] == 1.0
+
+
 def test_groups_keep_the_ratio_of_their_rates() -> None:
     params = OptimizerParams.model_validate(PLAIN | {"schedule": "one-cycle"})
     body, head = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
@@ -87,6 +97,8 @@ def test_groups_keep_the_ratio_of_their_rates() -> None:
         ({"optimizer": "lion"}, "r.optimizer is 'lion': input should be 'sgd', 'adam' or 'adamw'"),
         ({"optimizer": "adam", "momentum": 0.9}, "momentum and nesterov belong to sgd"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
+        ({"warmup": 0.1}, "warmup belongs to the schedules cosine and one-cycle"),
+        ({"warmup": 1.0, "schedule": "cosine"}, "r.warmup is 1.0: input should be less than 1"),
     ],
 )
 def test_an_optimiser_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

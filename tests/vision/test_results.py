@@ -5,10 +5,25 @@ import pytest
 import torch
 
 from tests.conftest import make_image_set
+from vision.finetuning import FinetuneParams
 from vision.models import build_model, load_model
 from vision.recipes import TrainParams, describe_model
 from vision.results import save_training
 from vision.training import fit
+
+PLAIN = {
+    "weights": "none",
+    "epochs": 1,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 0.1,
+    "schedule": "cosine",
+}
+FIRST_KNOBS = {
+    *PLAIN,
+    *("momentum", "nesterov", "weight_decay", "label_smoothing", "crop_padding_px", "flip"),
+    *("test_flip", "input_px", "precision", "train_from", "head_epochs"),
+}
 
 
 @pytest.fixture
@@ -42,3 +57,10 @@ def test_seconds_are_in_the_timing_alone(saved: Path) -> None:
     timing = json.loads((saved / "timings/mine.json").read_text())
     assert timing["train_seconds"] >= 0
     assert "second" not in (saved / "training/mine/summary.json").read_text()
+
+
+def test_a_knob_that_came_later_is_in_the_summary_only_where_it_is_turned() -> None:
+    plain = FinetuneParams.model_validate(PLAIN)
+    assert set(plain.model_dump(mode="json")) == FIRST_KNOBS
+    turned = FinetuneParams.model_validate(PLAIN | {"ema_decay": 0.9, "warmup": 0.1})
+    assert set(turned.model_dump(mode="json")) == FIRST_KNOBS | {"ema_decay", "warmup"}
