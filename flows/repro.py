@@ -16,6 +16,7 @@ from typing import Literal
 from flows import supervisor
 from flows.workspace import make_environment
 from vision.errors import PipelineError
+from vision.files import CHECKPOINTS
 
 Outcome = Literal["cached", "restored", "ran"]
 HINTS = re.compile(
@@ -88,10 +89,12 @@ def repro(
     """
     stop = stop or threading.Event()
     command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] * force), stage]
+    environment = _make_environment(threads, force)
     for _ in range(BUSY_TRIES):
         output = _Output()
         deadline = time.monotonic() + timeout_s
-        status = _run_supervised(tree, command, [output.read, on_line], stop, deadline, threads)
+        listeners = [output.read, on_line]
+        status = _run_supervised(tree, command, environment, listeners, stop, deadline)
         if status == 0:
             return output.outcome
         if status == TIMED_OUT:
@@ -106,16 +109,16 @@ def repro(
 def _run_supervised(
     tree: Path,
     arguments: list[str],
+    environment: dict[str, str],
     listeners: list[Callable[[str], None]],
     stop: threading.Event,
     deadline: float = math.inf,
-    threads: int | None = None,
 ) -> int:
     """Run dvc under the supervisor, give its lines to the listeners, return its exit status."""
     with subprocess.Popen(
         [sys.executable, "-I", supervisor.__file__, sys.executable, "-m", "dvc", *arguments],
         cwd=tree,
-        env=_environment(threads),
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -167,8 +170,10 @@ def _clean(line: bytes) -> str:
     return line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
 
 
-def _environment(threads: int | None) -> dict[str, str]:
+def _make_environment(threads: int | None, force: bool) -> dict[str, str]:
     environment = make_environment() | {"PYTHONUNBUFFERED": "1"}
     if threads:
         environment.setdefault("OMP_NUM_THREADS", str(threads))
+    if force:
+        environment[CHECKPOINTS] = ""  # or a training that is finished would not be trained
     return environment

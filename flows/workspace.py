@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from vision.errors import PipelineError
+from vision.files import CHECKPOINTS, CHECKPOINTS_DIR
 
 
 def make_tree(tree: Path) -> None:
@@ -107,9 +108,12 @@ def run_dvc(tree: Path, *arguments: str) -> None:
 
 
 def make_environment() -> dict[str, str]:
-    """Return our environment, in which `python` in a stage's command is this Python."""
+    """Return our environment, in which `python` in a stage's command is this Python.
+
+    A tree goes when its run ends, however it ends: checkpoints stay in the main tree.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": path}
+    return {CHECKPOINTS: str(CHECKPOINTS_DIR.absolute())} | os.environ | {"PATH": path}
 
 
 def _git(*arguments: str, given: bytes = b"") -> bytes:

@@ -9,6 +9,7 @@ import sys
 import torch
 
 from stages.processes import run_training
+from vision.checkpoints import Checkpoint
 from vision.data import load_split
 from vision.distributed import is_first
 from vision.finetuning import FinetuneParams, ResNetPlan, count_trainable
@@ -20,7 +21,7 @@ from vision.results import save_training
 from vision.training import fit
 
 
-def main(name: str) -> None:
+def main(name: str, checkpoint: Checkpoint | None = None) -> None:
     seed, params = load_seed(), load_section(f"finetune.{name}", FinetuneParams)
     train, val = load_split("train"), load_split("val")
     weights = load_pretrained(name)
@@ -29,7 +30,7 @@ def main(name: str) -> None:
     model = build_model(spec)
     if weights:
         load_backbone(model, weights)
-    result = fit(model, spec, train, val, params, seed, ResNetPlan(params))
+    result = fit(model, spec, train, val, params, seed, ResNetPlan(params), checkpoint=checkpoint)
     facts = {
         "family": "finetune",
         "pretrained": load_pretrained_manifest(name),

@@ -3,22 +3,33 @@
 import sys
 from collections.abc import Callable
 
-from stages.runner import INTERRUPTED, run_stage
+from stages.runner import fingerprint, run_stage
+from vision.checkpoints import Checkpoint, open_checkpoint
 from vision.distributed import count_wanted, is_worker, join_processes, launch
 from vision.errors import ParamsError
 
 
-def run_training(stage: str, main: Callable[..., None], arguments: list[str]) -> int:
-    """Call `main` as `run_stage` does, in all processes, and return the exit status."""
+def run_training(stage: str, main: Callable[[str, Checkpoint], None], arguments: list[str]) -> int:
+    """Call `main` as `run_stage` does, in all processes, and return the exit status.
+
+    Args:
+        main: takes the name of a recipe, and where to go on from.
+    """
+
+    def go_on(name: str) -> None:
+        main(name, open_checkpoint(name, fingerprint(stage, name)))
+
+    def start_workers(name: str) -> None:
+        status = launch(count, f"stages.{stage.replace('-', '_')}", arguments)
+        if status:
+            raise SystemExit(status)
+
     if is_worker():
         with join_processes():
-            return run_stage(stage, main, arguments)
+            return run_stage(stage, go_on, arguments, worker=True)
     try:
-        if (count := count_wanted()) > 1:
-            return launch(count, f"stages.{stage.replace('-', '_')}", arguments)
+        count = count_wanted()
     except ParamsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return run_stage(stage, main, arguments)
+    return run_stage(stage, go_on if count == 1 else start_workers, arguments)

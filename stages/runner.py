@@ -4,45 +4,124 @@ DVC records code, params and inputs as they are when a command ends. A stage who
 edited while it ran would be recorded against the wrong ones, so it fails instead.
 """
 
+import errno
 import hashlib
+import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from vision.errors import ChangedError, ParamsError, PipelineError
+from vision.death_signal import end_with_parent
+from vision.errors import BusyError, ChangedError, ParamsError, PipelineError
 from vision.files import sha256_of
 from vision.params import check_name, get_value, read_params
 
 DVC_FILE = Path("dvc.yaml")
+LOCKS_DIR = Path(".dvc/tmp/stages")
+DVC_STAGE = "DVC_STAGE"  # environment variable that DVC sets for its stages
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def run_stage(stage: str, main: Callable[..., None], arguments: list[str]) -> int:
+def run_stage(
+    stage: str, main: Callable[..., None], arguments: list[str], *, worker: bool = False
+) -> int:
     """Call `main` with the command's arguments and return the exit status.
+
+    Started by DVC, a stage ends when DVC ends; it never runs twice at once in one folder.
 
     Args:
         stage: the stage's name in dvc.yaml, without the matrix member.
         main: takes as many names as the stage's matrix has axes: none or one.
         arguments: the command line after the module's name.
+        worker: this is one of several processes, and the one that started it holds the stage.
     """
+    if DVC_STAGE in os.environ and not worker:
+        end_with_parent()
     try:
         if len(arguments) != (wanted := main.__code__.co_argcount):
             usage = "one name" if wanted else "no arguments"
             raise ParamsError(f"{stage} takes {usage}, not {' '.join(arguments) or 'none'!r}")
         names = [check_name(name) for name in arguments]
-        before = fingerprint(stage, *names)
-        main(*names)
-        check_unchanged(stage, before, fingerprint(stage, *names))
+        with ending_when_told(), nullcontext() if worker else holding(stage, *names):
+            before = fingerprint(stage, *names)
+            main(*names)
+            check_unchanged(stage, before, fingerprint(stage, *names))
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{stage} was interrupted; nothing half-written is left", file=sys.stderr)
         return INTERRUPTED
+    except _EndedError as ended:
+        print(f"{stage} was told to end; nothing half-written is left", file=sys.stderr)
+        return 128 + ended.number
     return 0
+
+
+class _EndedError(BaseException):
+    """A signal asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextmanager
+def ending_when_told() -> Iterator[None]:
+    """Let SIGTERM unwind like Ctrl-C, so that temporary files go."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise _EndedError(number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def holding(stage: str, name: str = "") -> Iterator[None]:
+    """Keep a second copy of a stage out of this folder; the lock goes with the process.
+
+    Raises:
+        BusyError: a copy is at work.
+    """
+    title = "@".join(filter(None, [stage, name]))
+    lock = LOCKS_DIR / f"{title}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise BusyError(
+            f"{title} is at work in this folder already: wait for it or end it"
+        ) from None
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return an error of the operating system in one line, with the way out.
+
+    Raises:
+        OSError: `error` itself, where it names no file and is not about room: a fault of ours.
+    """
+    path = error.filename
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no room is left for {path or 'a file'}: free some, then run it again"
+    if path is None:
+        raise error
+    if isinstance(error, FileNotFoundError):
+        return f"{path} is missing: dvc repro makes it, dvc checkout brings it back"
+    return f"{path}: {error.strerror}"
 
 
 def fingerprint(stage: str, name: str = "") -> dict[str, str]:

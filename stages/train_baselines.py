@@ -10,6 +10,7 @@ import torch
 
 from stages.processes import run_training
 from vision.baselines import load_baseline
+from vision.checkpoints import Checkpoint
 from vision.data import load_split
 from vision.distributed import is_first
 from vision.models import build_model, count_parameters
@@ -19,13 +20,13 @@ from vision.results import save_training
 from vision.training import fit
 
 
-def main(name: str) -> None:
+def main(name: str, checkpoint: Checkpoint | None = None) -> None:
     seed, params = load_seed(), load_baseline(name)
     train, val = load_split("train"), load_split("val")
     spec = describe_model(params.architecture, params, train, **params.get_options())
     torch.manual_seed(seed)
     model = build_model(spec)
-    result = fit(model, spec, train, val, params, seed)
+    result = fit(model, spec, train, val, params, seed, checkpoint=checkpoint)
     facts = {
         "family": "baselines",
         "pretrained": None,

@@ -5,7 +5,6 @@ gradients are added up over all, and batch norm sees the statistics of the whole
 process nothing here does anything.
 """
 
-import ctypes
 import io
 import os
 import signal
@@ -15,16 +14,19 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from vision.death_signal import end_with_parent
 from vision.errors import ParamsError
 
 PROCESSES = "PROCESSES"  # environment variable: how many; by default one for each GPU
-PR_SET_PDEATHSIG = 1  # prctl(2): the signal that a process gets when its parent ends
+
+KILL_WITH_PARENT = partial(end_with_parent, signal.SIGKILL)
 
 
 def count_wanted() -> int:
@@ -61,7 +63,9 @@ def launch(count: int, module: str, arguments: list[str]) -> int:
         subprocess.Popen(
             command,
             env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=partial(end_with_parent, signal.SIGKILL)
+            if sys.platform == "linux"
+            else None,
         )
         for rank in range(count)
     ]
@@ -81,10 +85,6 @@ def _wait(workers: list[subprocess.Popen[bytes]]) -> int:
         if failed or None not in statuses:
             return failed[0] if failed else 0
         time.sleep(0.05)
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager

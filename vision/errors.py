@@ -8,7 +8,8 @@ PipelineError
 │   └── ImageError       a file is not an image that can be used
 ├── DataError        the images do not allow what was asked: too few, one class, ...
 ├── TrainingError    training went astray: the loss is not finite, ...
-└── ChangedError     code, params or inputs changed while a stage was running
+├── ChangedError     code, params or inputs changed while a stage was running
+└── BusyError        the same stage is at work in this folder already
 """
 
 
@@ -46,3 +47,7 @@ class TrainingError(PipelineError):
 
 class ChangedError(PipelineError):
     """Code, params or inputs changed while a stage was running."""
+
+
+class BusyError(PipelineError):
+    """The same stage is at work in this folder already."""

@@ -1,5 +1,6 @@
 """What frozen layers make of the training images, computed once and read by memory map."""
 
+import math
 import tempfile
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from vision.augmentation import Draws
 from vision.batches import count_batches, iterate_batches, to_input
 from vision.data import ImageSet
+from vision.files import reserve
 from vision.inference import autocast
 from vision.models import ModelSpec
 from vision.progress import track
@@ -42,6 +44,7 @@ class Features:
             if self.values is None:
                 shape = (n_views, len(self.data), *part.shape[1:])
                 with tempfile.TemporaryFile() as file:
+                    reserve(file, math.prod(shape) * np.dtype(DTYPES[spec.precision]).itemsize)
                     self.values = np.memmap(file, DTYPES[spec.precision], "w+", shape=shape)
             self.values[view, start : start + len(part)] = part
             start += len(part)

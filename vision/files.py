@@ -8,14 +8,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+
+from vision.errors import DataError
+
+CHECKPOINTS = "CHECKPOINTS"  # environment variable: where unfinished trainings are kept
+CHECKPOINTS_DIR = Path("data/checkpoints")
+RESTORE = "remove it, then dvc checkout brings it back, or dvc repro makes it"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success move it there, on failure remove it."""
+    """Yield a temporary path beside `path`; on success move it there, on failure remove it.
+
+    Raises:
+        OSError: what the caller raised, or what the system did; it names `path` or another file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -23,6 +33,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -43,7 +56,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}): {RESTORE}") from None
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -57,12 +78,33 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
+        reserve(file, array.nbytes)
         np.save(file, array, allow_pickle=False)
 
 
+def reserve(file: IO[bytes], n_bytes: int) -> None:
+    """Have the disk keep room for a file that is about to grow.
+
+    numpy says of a full disk no more than that bytes are missing, and of a memory map nothing at
+    all: the process dies of SIGBUS.
+
+    Raises:
+        OSError: there is not enough room.
+    """
+    if n_bytes and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
 def read_array(path: Path) -> np.ndarray:
-    """Map a .npy file into memory read-only, without loading it."""
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    """Map a .npy file into memory read-only, without loading it.
+
+    Raises:
+        DataError: it is cut short, or no .npy file.
+    """
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path} is damaged ({error}): {RESTORE}") from None
     return array
 
 

@@ -15,7 +15,7 @@ import vision.cifar10 as cifar10
 from vision.data import Subset
 from vision.errors import SourceError
 from vision.fetch import fetch, fetch_official, is_address, require_space
-from vision.files import replacing, sha256_of, write_array, write_json
+from vision.files import replacing, reserve, sha256_of, write_array, write_json
 from vision.images import fit_square
 from vision.params import Section
 from vision.progress import track
@@ -119,6 +119,8 @@ def save_raw(raw: RawImages, image_px: int, out: Path) -> None:
     require_space(out, int(np.prod(shape)))
     with replacing(out / "images.npy") as temporary:
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        with temporary.open("rb+") as file:
+            reserve(file, temporary.stat().st_size)
         for row, pixels in track(raw.pixels, "images", total=len(raw.labels)):
             images[row] = pixels
         images.flush()

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vision.augmentation import Augmenter, Draws
 from vision.batches import count_batches, read_batch, split_batches, to_input
+from vision.checkpoints import Checkpoint
 from vision.data import ImageSet
 from vision.distributed import (
     add_up,
@@ -67,38 +69,70 @@ def fit(
     params: TrainParams,
     seed: int,
     plan: LayerPlan | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit:
     """Train `model`; keep its weights of the epoch that validates best, and of the last.
+
+    Args:
+        checkpoint: where to go on from, and to save to after each epoch. What comes of it is, on
+            a CPU, bit for bit what comes of a training that was never ended.
 
     Raises:
         TrainingError: the loss is no longer finite.
     """
-    started, training_seconds = time.perf_counter(), 0.0
+    started = time.perf_counter()
     trainer = Trainer(model, spec, train, params, seed, plan or LayerPlan())
-    history: list[Epoch] = []
-    best_state: dict[str, Tensor] = {}
-    for number in range(1, params.epochs + 1):
+    checkpoint = checkpoint or Checkpoint()
+    progress = Progress()
+    if saved := checkpoint.load():
+        trainer.set_state(saved.pop("trainer"))
+        progress = Progress.from_dict(saved)
+        if is_first():
+            done = len(progress.history)
+            print(f"going on after epoch {done}/{params.epochs}, found in {checkpoint.path}")
+    earlier = progress.seconds
+    for number in range(len(progress.history) + 1, params.epochs + 1):
         title = f"epoch {number}/{params.epochs}" if is_first() else ""
         epoch_started = time.perf_counter()
         loss, accuracy = trainer.train_epoch(number, title)
-        training_seconds += time.perf_counter() - epoch_started
+        progress.training_seconds += time.perf_counter() - epoch_started
         if not math.isfinite(loss):
             rate = params.learning_rate
             raise TrainingError(f"the loss is {loss} in epoch {number}: lower learning_rate {rate}")
         epoch = Epoch(number, loss, accuracy, *trainer.validate(val, title))
         if title:
             print(f"{title}  {epoch}", flush=True)
-        history.append(epoch)
-        if find_best(history) is epoch:
-            best_state = _copy_state(trainer.judged)
+        progress.history.append(epoch)
+        if find_best(progress.history) is epoch:
+            progress.best_state = _copy_state(trainer.judged)
+        progress.seconds = earlier + time.perf_counter() - started
+        if is_first():
+            checkpoint.save({"trainer": trainer.get_state(), **progress.to_dict()})
     return Fit(
-        history=history,
-        best=find_best(history),
-        best_state=best_state,
+        history=progress.history,
+        best=find_best(progress.history),
+        best_state=progress.best_state,
         last_state=_copy_state(trainer.judged),
-        seconds=time.perf_counter() - started,
-        images_per_second=len(train) * params.epochs / training_seconds,
+        seconds=progress.seconds,
+        images_per_second=len(train) * params.epochs / progress.training_seconds,
     )
+
+
+@dataclass
+class Progress:
+    """What the epochs so far have given."""
+
+    history: list[Epoch] = field(default_factory=list)
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+    training_seconds: float = 0.0  # forward, backward and step; validation apart
+
+    def to_dict(self) -> dict[str, Any]:
+        return vars(self) | {"history": [asdict(epoch) for epoch in self.history]}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "Progress":
+        return cls(**saved | {"history": [Epoch(**row) for row in saved["history"]]})
 
 
 class Trainer:
@@ -130,6 +164,32 @@ class Trainer:
     def judged(self) -> nn.Module:
         """The network that is validated and kept: the average of the weights, if there is one."""
         return self.average.module if self.average else self.model
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that the next epoch depends on, for `set_state` of a trainer made alike."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "order": self.generator.get_state(),
+            "random": torch.get_rng_state(),
+        }
+        if self.average:
+            state["average"] = self.average.state_dict()
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["order"])
+        torch.set_rng_state(state["random"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"])
 
     def train_epoch(self, epoch: int, title: str) -> tuple[float, float]:
         """Step through the images once, in random order; return mean loss and accuracy.

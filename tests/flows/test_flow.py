@@ -47,11 +47,36 @@ def run(name: str, **parameters: Any) -> State[Any]:
 
 
 def read_tasks(name: str) -> dict[str, TaskRun]:
+    """Return the task runs of a flow that has ended, once the server has noted all of them.
+
+    Prefect's server writes task runs down from events, some time after the flow's own end.
+    """
+    runs: dict[str, TaskRun] = {}
+
+    def has_settled() -> bool:
+        seen = set(runs)
+        runs.clear()
+        runs.update((task.name, task) for task in fetch_tasks(name))
+        return set(runs) == seen and all(has_ended(t) and has_its_name(t) for t in runs.values())
+
+    wait_until(has_settled)
+    return runs
+
+
+def fetch_tasks(name: str) -> list[TaskRun]:
+    only = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]))
-        )
-    return {task.name: task for task in runs}
+        return client.read_task_runs(flow_run_filter=only)
+
+
+def has_ended(task: TaskRun) -> bool:
+    """Say whether a task run has ended; one whose upstream failed stays pending, as not ready."""
+    return task.state.is_final() or task.state_name == "NotReady"
+
+
+def has_its_name(task: TaskRun) -> bool:
+    """Say whether a task run has lost the name that Prefect gives it when it is born."""
+    return not task.name.endswith(f"-{task.dynamic_key[:3]}")
 
 
 def read_states(name: str) -> dict[str, str]:

@@ -1,8 +1,17 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from stages.runner import fingerprint, run_stage
+from stages.runner import DVC_STAGE, fingerprint, run_stage
+from vision.death_signal import watch_parent
 from vision.errors import DataError
 
 DVC_YAML = """
@@ -103,3 +112,137 @@ def test_the_fingerprint_names_each_declared_dep_and_param() -> None:
         "finetune.paper",
     }
     assert set(fingerprint("draw")) == {"code.py"}
+
+
+ROOT = Path(__file__).parents[2]
+STAGE = [sys.executable, "-m", "tests.stages.stage_that_waits", "paper"]
+PARENT = """
+import subprocess, sys, time
+stage = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+print(stage.pid, stage.stdout.readline().decode().strip(), flush=True)
+time.sleep(60)
+"""
+
+
+def start(*command: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a command, and return once it has said that it is at work."""
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert "at work" in process.stdout.readline()
+    return process
+
+
+def test_a_second_copy_is_refused_and_the_first_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with start(*STAGE) as first:
+        assert run_stage("judge", judge, ["paper"]) == 1
+        assert capsys.readouterr().err == (
+            "error: judge@paper is at work in this folder already: wait for it or end it\n"
+        )
+        assert first.poll() is None
+        first.kill()
+    assert run_stage("judge", judge, ["paper"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGTERM, 143, "judge was told to end; nothing half-written is left\n"),
+        (signal.SIGINT, 130, "judge was interrupted; nothing half-written is left\n"),
+    ],
+)
+def test_a_stage_that_is_told_to_end_leaves_nothing_half_written(
+    number: int, status: int, said: str
+) -> None:
+    with start(*STAGE) as stage:
+        stage.send_signal(number)
+        _, error = stage.communicate(timeout=20)
+    assert (stage.returncode, error) == (status, said)
+    assert not [path.name for path in Path().iterdir() if "out" in path.name]
+
+
+def start_under_parent(**environment: str) -> tuple[subprocess.Popen[str], psutil.Process]:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, *STAGE],
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    return parent, psutil.Process(int(parent.stdout.readline().split()[0]))
+
+
+def test_a_stage_of_dvc_ends_when_dvc_is_killed() -> None:
+    parent, stage = start_under_parent(**{DVC_STAGE: "judge@paper"})
+    with parent:
+        parent.kill()
+        psutil.wait_procs([stage], timeout=20)
+    assert not stage.is_running()
+    assert not list(Path().glob(".out*"))
+
+
+def test_a_stage_by_hand_outlives_the_shell_that_started_it() -> None:
+    parent, stage = start_under_parent()
+    with parent:
+        parent.kill()
+        _, alive = psutil.wait_procs([stage], timeout=2)
+    assert alive
+    stage.kill()
+
+
+def test_without_a_death_signal_the_parent_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other systems than Linux do."""
+    monkeypatch.setattr("vision.death_signal.POLL_S", 0.01)
+    parents = iter([7, 7, 7, 1])
+    monkeypatch.setattr("os.getppid", lambda: next(parents))
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda *signalled: told.append(signalled))
+    watcher = threading.Thread(target=watch_parent, args=(7, signal.SIGTERM))
+    watcher.start()
+    watcher.join(timeout=10)
+    assert told == [(os.getpid(), signal.SIGTERM)]
+
+
+def fail_with(error: OSError) -> Callable[[str], None]:
+    def fail(name: str) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "data/raw/images.npy"),
+            "no room is left for data/raw/images.npy: free some, then run it again",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "no room is left for a file: free some, then run it again",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "data/raw/images.npy"),
+            "data/raw/images.npy is missing: dvc repro makes it, dvc checkout brings it back",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "reports"),
+            "reports: Read-only file system",
+        ),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(
+    error: OSError, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_stage("judge", fail_with(error), ["paper"]) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_an_error_of_the_system_that_names_no_file_is_a_fault_of_ours() -> None:
+    with pytest.raises(OSError, match="strange"):
+        run_stage("judge", fail_with(OSError("strange")), ["paper"])
