@@ -9,6 +9,9 @@ TORCH ?= default
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INSTALLED := .venv/installed-$(TORCH)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
+# DVC would keep its index, a database of pickles, where every user of the machine may write.
+PRIVATE_INDEX = mkdir -m 700 -p .dvc/tmp/site && \
+  dvc config --quiet --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --editable .
 
 .PHONY: demo test serve lock check-lock
@@ -28,6 +31,7 @@ test: $(INSTALLED)
 	$(PYTHON) -m venv .venv
 	$(PIP) install -r requirements.lock
 	$(INSTALL_PROJECT)
+	$(PRIVATE_INDEX)
 	touch $@
 
 # The lock without torch and its CUDA libraries, then torch's own CPU build of the same version.
@@ -37,6 +41,7 @@ test: $(INSTALLED)
 	$(PIP) install --index-url https://download.pytorch.org/whl/cpu \
 	  $$(sed -nE 's/^ *"(torch(vision)?==[^"]*)",/\1/p' pyproject.toml)
 	$(INSTALL_PROJECT)
+	$(PRIVATE_INDEX)
 	touch $@
 
 # A package with extras is listed twice: older versions of pip do not carry the pin of `name[extra]`

@@ -1,10 +1,13 @@
 """The `pipeline` command."""
 
 import json
+import logging
 import os
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -13,10 +16,15 @@ from rich.table import Table
 
 from vision.errors import PipelineError
 
-# Before prefect is imported: a busy machine takes its time to start a server, and a stage that
-# waits for the GPU should not wait 10 s more than it must.
+# Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
+# for the GPU should not wait 10 s more than it must, and a server that lives as long as a run
+# should report neither to its makers nor, as it ends, that it ends.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "2")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -137,12 +145,18 @@ def serve(port: Annotated[int, typer.Option(help="Of the server.")] = 4200) -> N
 
 @app.command()
 def doctor(
-    fix: Annotated[bool, typer.Option(help="Free slots that no run holds.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    verify_cache: Annotated[
+        bool, typer.Option("--verify-cache", help="Hash all that DVC has cached again.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="With --verify-cache: drop what is damaged.")
+    ] = False,
 ) -> None:
     """Look for what would stop a run."""
     from flows.doctor import examine
 
-    raise typer.Exit(examine(fix))
+    raise typer.Exit(examine(fix, verify_cache, repair))
 
 
 @app.command()
@@ -154,9 +168,22 @@ def demo() -> None:
 
 
 def main() -> None:
-    """Run the command line; say an error of ours in one line."""
+    """Run the command line; say an error of ours in one line, and Ctrl-C by status 130."""
+    told: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        print("interrupted: ending what runs", file=sys.stderr)
+        logging.disable()  # every task would log that it was cancelled, with a traceback
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         app()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit:
+        if told:  # typer has said so, and would end with status 1
+            sys.exit(INTERRUPTED)
+        raise

@@ -38,7 +38,7 @@ def main() -> int:
         console.print(f"Running the pipeline on digits in {TREE}/; a few minutes on 2 cores.")
         make_tree(TREE)
         set_params(TREE, OVERRIDES)
-        run_dvc(TREE, "repro")
+        run_dvc(TREE, "repro", show=True)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,12 +1,15 @@
 """Look for what would stop a run, and say the way out."""
 
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import httpx
 import torch
+from dvc.repo import Repo
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import (
@@ -18,59 +21,111 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL
 from rich.console import Console
+from rich.markup import escape
 
+from flows.cache import verify_cache
+from flows.findings import Finding, bad, good, note
+from flows.locks import (
+    check_git_lock,
+    check_lock_file,
+    check_repo_lock,
+    check_rwlock,
+    check_trees,
+)
 from flows.plan import make_plan
 from flows.server import GPU_TAG, read_gpu_slots
+from flows.workspace import keep_site_cache
 from vision.errors import PipelineError
 
 NEEDED_GB = 5
-GOOD, BAD, NOTE = "[green]ok[/]", "[red]bad[/]", "[yellow]note[/]"
-
-Finding = tuple[str, str]
+COLOURS = {"ok": "green", "bad": "red", "note": "yellow"}
 
 
-def examine(fix: bool) -> int:
-    """Print the findings and return 1 if one of them would stop a run."""
+def examine(fix: bool = False, verify: bool = False, repair: bool = False) -> int:
+    """Print the findings and return 1 if one of them would stop a run.
+
+    Args:
+        fix: mend what can be mended.
+        verify: hash all objects of DVC's cache again.
+        repair: and drop those that are damaged.
+    """
     checks: list[Callable[[bool], Iterator[Finding]]] = [
         check_machine,
         check_disk,
+        check_site_cache,
+        check_rwlock,
+        check_repo_lock,
+        check_git_lock,
+        check_trees,
+        check_lock_file,
         check_project,
         check_server,
     ]
-    findings = [finding for check in checks for finding in check(fix)]
-    for mark, text in findings:
-        Console(highlight=False).print(f"{mark:>20}  {text}")
-    return int(any(mark == BAD for mark, _ in findings))
+    console = Console(highlight=False)
+    worst = 0
+    for finding in chain(
+        *(check(fix) for check in checks), verify_cache(repair) if verify or repair else ()
+    ):
+        mark = f"[{COLOURS[finding.kind]}]{finding.kind:>4}[/]"
+        console.print(f"{mark}  {escape(finding.text)}", soft_wrap=True)
+        worst = max(worst, int(finding.kind == "bad"))
+    return worst
 
 
 def check_machine(fix: bool) -> Iterator[Finding]:
-    yield GOOD, f"Python {sys.version.split()[0]}, torch {torch.__version__}"
+    yield good(f"Python {sys.version.split()[0]}, torch {torch.__version__}")
     if torch.cuda.is_available():
-        yield GOOD, f"GPU: {torch.cuda.get_device_name()}"
+        yield good(f"GPU: {torch.cuda.get_device_name()}")
     else:
-        yield NOTE, f"no GPU: training takes the CPU, {torch.get_num_threads()} threads"
+        yield note(f"no GPU: training takes the CPU, {torch.get_num_threads()} threads")
 
 
 def check_disk(fix: bool) -> Iterator[Finding]:
     free = shutil.disk_usage(".").free / 1e9
     text = f"{free:.0f} GB free on the disk of this folder"
-    yield (GOOD, text) if free > NEEDED_GB else (BAD, f"{text}: make room, {NEEDED_GB} are needed")
+    enough = free > NEEDED_GB
+    yield good(text) if enough else bad(f"{text}: make room, {NEEDED_GB} are needed")
+
+
+def check_site_cache(fix: bool) -> Iterator[Finding]:
+    """See that no one else can write where DVC keeps its index, which it unpickles."""
+    with Repo() as repo:
+        folder = Path(repo.site_cache_dir)
+    if not is_exposed(folder):
+        return
+    if fix:
+        keep_site_cache(Path())
+        yield good("DVC's index moves to .dvc/tmp/site, which is yours alone")
+    else:
+        way_out = "pipeline doctor --fix moves it to .dvc/tmp/site"
+        yield bad(f"DVC unpickles its index from {folder}, where anyone may write: {way_out}")
+
+
+def is_exposed(folder: Path) -> bool:
+    """Say whether others can put files of theirs in a folder, or another folder in its place."""
+    for path in reversed([folder, *folder.parents]):
+        mode = path.stat().st_mode
+        if not mode & stat.S_IXOTH:  # no way further down for others
+            return False
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return True
+    return False
 
 
 def check_project(fix: bool) -> Iterator[Finding]:
     try:
         plan = make_plan(Path())
     except PipelineError as error:
-        yield BAD, str(error)
+        yield bad(str(error))
         return
     stale = sum(stage.verdict != "cached" for stage in plan)
-    yield GOOD, f"{len(plan)} stages, {stale} not up to date (pipeline plan says why)"
+    yield good(f"{len(plan)} stages, {stale} not up to date (pipeline plan says why)")
 
 
 def check_server(fix: bool) -> Iterator[Finding]:
     url = PREFECT_API_URL.value()
     if not url:
-        yield NOTE, "PREFECT_API_URL is not set: each run starts a server of its own (make serve)"
+        yield note("PREFECT_API_URL is not set: each run starts a server of its own (make serve)")
         return
     try:
         with get_client(sync_client=True) as client:
@@ -81,20 +136,18 @@ def check_server(fix: bool) -> Iterator[Finding]:
                     f"tag:{GPU_TAG}", GlobalConcurrencyLimitUpdate(active_slots=holders)
                 )
     except httpx.HTTPError as error:
-        yield BAD, f"no Prefect server at {url} ({error}): start it, or unset PREFECT_API_URL"
+        yield bad(f"no Prefect server at {url} ({error}): start it, or unset PREFECT_API_URL")
         return
-    yield GOOD, f"Prefect server at {url}"
+    yield good(f"Prefect server at {url}")
     if slots is None:
-        yield NOTE, "stages tagged gpu are not limited: pipeline deploy limits them to one"
+        yield note("stages tagged gpu are not limited: pipeline deploy limits them to one")
     elif slots[1] <= holders:
-        yield GOOD, f"GPU slots: {slots[1]} of {slots[0]} taken"
+        yield good(f"GPU slots: {slots[1]} of {slots[0]} taken")
     elif fix:
-        yield GOOD, f"GPU slots: {slots[1] - holders} that no run held are free again"
+        yield good(f"GPU slots: {slots[1] - holders} that no run held are free again")
     else:
-        yield (
-            BAD,
-            f"GPU slots: {slots[1]} taken, {holders} in use: pipeline doctor --fix frees them",
-        )
+        way_out = "pipeline doctor --fix frees them"
+        yield bad(f"GPU slots: {slots[1]} taken, {holders} in use: {way_out}")
 
 
 def _count_holders() -> int:

@@ -104,7 +104,8 @@ def serve(port: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     address = f"http://127.0.0.1:{port}"
     server = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
-    processes = [start(*server, PREFECT_SERVER_UI_API_URL=f"{address}/api")]
+    pages = {"PREFECT_SERVER_UI_API_URL": f"{address}/api"}
+    processes = [start(*server, **pages, PREFECT_LOGGING_SERVER_LEVEL="WARNING")]
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     try:
         _wait_for_server(f"{address}/api/health", processes[0])

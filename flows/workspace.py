@@ -26,6 +26,17 @@ def make_tree(tree: Path) -> None:
         _git("-C", str(tree), "apply", "--whitespace=nowarn", "-", given=changes)
     cache = Path(".dvc/cache").resolve()
     run_dvc(tree, "cache", "dir", "--quiet", "--local", str(cache))
+    keep_site_cache(tree)
+
+
+def keep_site_cache(tree: Path) -> None:
+    """Have DVC keep its index in the tree, out of other users' reach, not under /var/tmp.
+
+    It is a database of pickles, which whoever can write it makes run what they like.
+    """
+    folder = tree.absolute() / ".dvc/tmp/site"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run_dvc(tree, "config", "--quiet", "--local", "core.site_cache_dir", str(folder))
 
 
 def remove_tree(tree: Path) -> None:
@@ -63,6 +74,14 @@ def read_saved(name: str, path: str) -> str:
     raise PipelineError(f"there is no experiment {name}: see dvc exp show")
 
 
+def read_head(path: Path) -> bytes:
+    """Return a file as the last commit has it; nothing if it has none."""
+    try:
+        return _git("show", f"HEAD:{path}")
+    except PipelineError:
+        return b""
+
+
 def publish(tree: Path, branch: str, subject: str) -> str:
     """Commit a tree's params.yaml, dvc.lock and reports/ to a branch, on top of what is there.
 
@@ -87,22 +106,23 @@ def publish(tree: Path, branch: str, subject: str) -> str:
     return commit
 
 
-def run_dvc(tree: Path, *arguments: str) -> None:
-    """Run dvc in `tree`, quietly.
+def run_dvc(tree: Path, *arguments: str, show: bool = False) -> None:
+    """Run dvc in `tree`, quietly or as if its command had been typed.
 
     Raises:
-        PipelineError: with DVC's own words.
+        PipelineError: with DVC's own words, unless they were shown already.
     """
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=tree,
         env=make_environment(),
-        capture_output=True,
+        capture_output=not show,
         text=True,
         check=False,
     )
     if done.returncode:
-        errors = re.findall(r"^ERROR: (.*)", done.stdout + done.stderr, re.MULTILINE)
+        said = "" if show else done.stdout + done.stderr
+        errors = re.findall(r"^ERROR: (.*)", said, re.MULTILINE)
         why = "; ".join(errors) or f"status {done.returncode}"
         raise PipelineError(f"dvc {' '.join(arguments)} failed: {why}")
 

@@ -1,5 +1,7 @@
 """A small copy of this project in which DVC and Prefect run for real, on digits."""
 
+import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -8,11 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from vision.params import get_value, read_params
 
 ROOT = Path(__file__).parents[1]
+# Seconds, and what shows them; what trainings keep for themselves.
+DIFFERING = ("timings", "report.md", "report.html", "checkpoints")
 SMALL: dict[str, Any] = {
     "data.source": "digits",
     "data.image_px": 16,
@@ -93,3 +98,27 @@ def reset_project(project: Path) -> None:
     run(project, "git", "checkout", "--quiet", "--", ".")
     run(project, "git", "clean", "--quiet", "--force", "-d", "photos")
     run(project, "dvc", "checkout", "--quiet", "--force")
+
+
+def hash_outs(project: Path) -> dict[str, str]:
+    """Return the sha256 of every file that equal runs give byte for byte, by path."""
+    files = [
+        path
+        for folder in ("data", "reports")
+        for path in (project / folder).rglob("*")
+        if path.is_file() and not any(part in DIFFERING for part in path.parts)
+    ]
+    return {
+        str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def find_processes(project: Path) -> list[int]:
+    """Return the processes that work in the project, pytest itself apart."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it ended while we looked
+            if process.pid != os.getpid() and process.cwd() == str(project):
+                found.append(process.pid)
+    return found

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from vision.files import CHECKPOINTS, CHECKPOINTS_DIR, write_bytes
+from vision.files import CHECKPOINTS, CHECKPOINTS_DIR, remove_leftovers, write_bytes
 
 KEY_DIGITS = 16
 KEPT = 2  # checkpoints of one name; older ones make room
@@ -36,7 +36,10 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last, on the CPU, or None if that is nothing or damaged."""
-        if self.path is None or not self.path.exists():
+        if self.path is None:
+            return None
+        remove_leftovers(self.path)
+        if not self.path.exists():
             return None
         content = self.path.read_bytes()
         digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]

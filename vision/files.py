@@ -1,6 +1,7 @@
 """Write files whole or not at all, with bytes that depend on the content alone."""
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -27,6 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: what the caller raised, or what the system did; it names `path` or another file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -38,6 +40,24 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        writer = temporary.suffixes[-2].removeprefix(".")
+        if not (writer.isdigit() and _is_alive(int(writer))):
+            temporary.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -157,8 +157,10 @@ def _place_all(files: list[str], where: str) -> list[Place]:
         raise SourceError(f"{where} has no train/ beside {', '.join(sorted(tops))}")
     places = []
     for name, parts in zip(files, paths, strict=True):
-        if len(parts) != skipped + split + 2 or not parts[-2].isprintable():
+        if len(parts) != skipped + split + 2:
             raise SourceError(f"{where}: {name!r} is not where an image can be: it needs {LAYOUTS}")
+        if not parts[-2].isprintable():
+            raise SourceError(f"{where}: the class name {parts[-2]!r} cannot be shown: rename it")
         subset = subsets[parts[skipped]] if split else Subset.TRAIN
         places.append(Place(subset, parts[-2], parts[-1], name))
     return sorted(places)

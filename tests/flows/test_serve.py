@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.flows.browser import read_page
+from tests.browser import read_page
 from tests.projects import run, set_value
 
 pytestmark = pytest.mark.server

@@ -1,12 +1,18 @@
+import errno
 import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vision.errors import DataError
 from vision.files import (
     read_array,
+    read_json,
     replacing,
     sha256_of,
     write_array,
@@ -56,3 +62,66 @@ def test_an_array_is_mapped_and_not_writable(tmp_path: Path) -> None:
 def test_sha256_of_the_empty_file_is_the_known_one(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert sha256_of(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    left = tmp_path / f".a.json.{ended.pid}.tmp"
+    of_a_living_one = tmp_path / f".a.json.{os.getppid()}.tmp"
+    of_another_file = tmp_path / f".b.json.{ended.pid}.tmp"
+    for path in (left, of_a_living_one, of_another_file):
+        path.touch()
+    write_json(tmp_path / "a.json", 1)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.json",
+        of_a_living_one.name,
+        of_another_file.name,
+    }
+
+
+@pytest.mark.parametrize("kept", [0, 10, 100, -1])
+def test_a_damaged_array_is_named_with_the_way_out(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "a.npy"
+    write_array(path, np.arange(100))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"a\.npy is damaged .*dvc checkout brings it back"):
+        read_array(path)
+
+
+def test_damaged_json_is_named_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": ')
+    with pytest.raises(DataError, match=r"a\.json is damaged .*dvc checkout brings it back"):
+        read_json(path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB, where the system lets us mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_array(path, np.zeros(10**6)),
+        lambda path: write_bytes(path, b"0" * 10**6),
+    ],
+)
+def test_a_full_disk_is_named_and_keeps_the_old_file(
+    small_disk: Path, write: Callable[[Path], None]
+) -> None:
+    path = small_disk / "a"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write(path)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    assert [file.name for file in small_disk.iterdir()] == ["a"]
+    assert path.read_text() == "old"

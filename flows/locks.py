@@ -1,0 +1,200 @@
+"""Find what ended processes left in the way of the next run, and remove it.
+
+DVC notes who reads and writes each path in .dvc/tmp/rwlock: process numbers, which may belong to
+another process by now, or to one on another machine that shares the disk.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from dvc.lock import LockError, make_lock
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from voluptuous import Invalid
+
+from flows.findings import Finding, bad, good, note
+from flows.workspace import read_head
+from vision.files import write_bytes, write_text
+
+TMP = Path(".dvc/tmp")
+RWLOCK = TMP / "rwlock"
+LOCK_FILE = Path("dvc.lock")
+GIT_LOCK = Path(".git/index.lock")
+START_TOLERANCE_S = 1.0  # between the clocks of the file system and of the process table
+
+
+def check_rwlock(fix: bool) -> Iterator[Finding]:
+    """Look for entries of processes that are no more, and for a file that DVC cannot read."""
+    if not RWLOCK.exists():
+        return
+    written = RWLOCK.stat().st_mtime
+    try:
+        entries = json.loads(RWLOCK.read_text())
+        stale = {str(info["pid"]) for info in _list_holders(entries) if is_stale(info, written)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        entries, stale = {}, {"none: DVC cannot read the file"}
+    if not stale:
+        return
+    what = f"{RWLOCK} holds locks of no DVC process ({', '.join(sorted(stale))})"
+    if not fix:
+        yield bad(f"{what}: pipeline doctor --fix removes them")
+        return
+    try:
+        with _guard("rwlock.lock"):
+            write_text(RWLOCK, json.dumps(_drop_stale(entries, written)))
+    except LockError:
+        yield bad(f"{RWLOCK} is in use: end the DVC processes, then try again")
+        return
+    yield good(f"{what}: removed")
+
+
+def is_stale(info: dict[str, Any], written: float) -> bool:
+    """Say whether the process of an entry, written down at that time, is gone.
+
+    A process with its number is another one if it started later or has another command.
+    """
+    try:
+        process = psutil.Process(int(info["pid"]))
+        arguments = str(info["cmd"]).partition(" ")[2]
+        started_later = process.create_time() > written + START_TOLERANCE_S
+        return started_later or not " ".join(process.cmdline()).endswith(arguments)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
+def check_repo_lock(fix: bool) -> Iterator[Finding]:
+    """Look for a DVC that works in the project, and for what a killed one left.
+
+    The system's locks go with their process. Hard links, which DVC takes instead where
+    core.hardlink_lock is set, stay.
+    """
+    path = TMP / "lock"
+    if not path.exists():
+        return
+    if path.stat().st_nlink > 1 and not _is_at_work("dvc"):
+        if fix:
+            path.unlink()
+            yield good(f"{path} of a DVC that is gone: removed")
+        else:
+            way_out = "if none runs on another machine either, pipeline doctor --fix removes it"
+            yield bad(f"{path} is held, but no DVC runs here: {way_out}")
+        return
+    try:
+        with _guard("lock"):
+            return
+    except LockError:
+        holder = path.read_text(errors="replace").strip() or "unknown"
+        yield note(f"DVC is at work here (process {holder}): runs wait for it")
+
+
+def check_lock_file(fix: bool) -> Iterator[Finding]:
+    """See whether DVC can read dvc.lock; the last committed one can take its place."""
+    if not LOCK_FILE.exists():
+        return
+    content = LOCK_FILE.read_bytes()
+    if is_lock_file(content):
+        return
+    committed = read_head(LOCK_FILE)
+    if not is_lock_file(committed):
+        way_out = "remove it; dvc repro writes a new one, with results from the run cache"
+        yield bad(f"{LOCK_FILE} is damaged, and so is the committed one: {way_out}")
+    elif fix:
+        kept = TMP / "dvc.lock.damaged"
+        write_bytes(kept, content)
+        write_bytes(LOCK_FILE, committed)
+        yield good(f"{LOCK_FILE} was damaged: it is the committed one again (the other is {kept})")
+    else:
+        yield bad(f"{LOCK_FILE} is damaged: pipeline doctor --fix takes the committed one")
+
+
+def is_lock_file(content: bytes) -> bool:
+    """Say whether DVC would take these bytes for a dvc.lock."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(content))
+    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
+        return False
+    return True
+
+
+def check_git_lock(fix: bool) -> Iterator[Finding]:
+    """Look for the index lock of a git that was killed."""
+    if not GIT_LOCK.exists() or _is_at_work("git"):
+        return
+    if fix:
+        GIT_LOCK.unlink(missing_ok=True)
+        yield good(f"{GIT_LOCK} of a git that is gone: removed")
+    else:
+        yield bad(f"{GIT_LOCK} is of a git that is gone: pipeline doctor --fix removes it")
+
+
+def check_trees(fix: bool) -> Iterator[Finding]:
+    """Look for the trees of flows that were killed, and for what they were writing."""
+    folders = [path for path in (TMP / "trees").glob("*") if not _is_at_work("", path)]
+    files = [path for path in _list_temporary() if not _is_writer_alive(path)]
+    names = ", ".join(str(path) for path in [*folders, *files])
+    if not names:
+        return
+    if not fix:
+        yield bad(f"left by runs that were killed: {names}: pipeline doctor --fix removes them")
+        return
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in files:
+        file.unlink(missing_ok=True)
+    yield good(f"left by runs that were killed: {names}: removed")
+
+
+def _list_holders(entries: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from entries.get("write", {}).values()
+    for readers in entries.get("read", {}).values():
+        yield from readers
+
+
+def _drop_stale(entries: dict[str, Any], written: float) -> dict[str, Any]:
+    write = {
+        path: info for path, info in entries.get("write", {}).items() if not is_stale(info, written)
+    }
+    read = {
+        path: [info for info in readers if not is_stale(info, written)]
+        for path, readers in entries.get("read", {}).items()
+    }
+    return {"write": write, "read": {path: readers for path, readers in read.items() if readers}}
+
+
+@contextmanager
+def _guard(name: str) -> Iterator[None]:
+    """Hold one of DVC's own locks, of the kind that its configuration says."""
+    with make_lock(str(TMP / name), tmp_dir=str(TMP)):
+        yield
+
+
+def _is_at_work(word: str, folder: Path | None = None) -> bool:
+    """Say whether a process with this word in its command, other than ours, works in a folder."""
+    here = (folder or Path.cwd()).resolve()
+    for process in psutil.process_iter():
+        try:
+            inside = Path(process.cwd()).is_relative_to(here) and process.pid != os.getpid()
+            if inside and word in " ".join(process.cmdline()):
+                return True
+        except psutil.Error:  # it ended while we looked, or is another user's
+            continue
+    return False
+
+
+def _list_temporary() -> Iterator[Path]:
+    """Yield the names under which files were being written: .NAME.PID.tmp."""
+    for folder in (Path("data"), Path("reports")):
+        yield from folder.rglob(".*.tmp")
+
+
+def _is_writer_alive(path: Path) -> bool:
+    pid = path.name.split(".")[-2]
+    return pid.isdigit() and psutil.pid_exists(int(pid)) and int(pid) != os.getpid()

@@ -1,0 +1,101 @@
+"""Photos whose classes and files are named to do harm go through all stages and into the report."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages import download, evaluate, plot, split, train_baselines
+from stages.runner import run_stage
+from tests.browser import open_browser
+from tests.projects import ROOT
+from tests.stages.test_training_stages import PARAMS
+from vision.errors import SourceError
+from vision.files import read_json
+from vision.sources import open_user_images, save_raw
+from vision.trees import open_tree
+
+CLASSES = {
+    "markup": "<img src=x onerror=window.harmed=1>",
+    "attribute": "\"'><svg onload=window.harmed=1>",
+    "template": "{{ 7 * 191 }}${7 * 191}",
+    "shell": "$(touch harmed); `touch harmed`",
+    "long": "ü" * 127,
+    "Markdown": "[a](javascript:window.harmed=1)|*b*",
+}
+
+
+@pytest.fixture
+def hostile(workspace: Path) -> Path:
+    """A project whose photos are 6 in each of the classes above."""
+    rng = np.random.default_rng(0)
+    for shade, name in enumerate(CLASSES.values()):
+        folder = workspace / "photos" / name
+        folder.mkdir(parents=True)
+        for n in range(6):
+            noise = rng.integers(0, 30, (8, 8, 3), dtype=np.uint8) + 25 * shade
+            Image.fromarray(noise.astype(np.uint8)).save(folder / f"{n}<b>'\"\n;.png")
+    params = PARAMS | {
+        "data": {"source": "photos", "image_px": 8},
+        "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
+        "plot": {"dpi": 50, "most_confused": 5},
+    }
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    return workspace
+
+
+def run_all() -> None:
+    download.main()
+    split.main()
+    train_baselines.main("fc")
+    evaluate.main("fc")
+    plot.main()
+
+
+@pytest.mark.slow
+def test_hostile_names_run_nothing_and_change_nothing(hostile: Path, tmp_path: Path) -> None:
+    run_all()
+    assert read_json(Path("data/raw/classes.json")) == sorted(CLASSES.values())
+    assert not list(hostile.rglob("harmed"))
+    with open_browser(tmp_path / "profile") as page:
+        page.open((hostile / "reports/report.html").as_uri())
+        assert page.evaluate("window.harmed") is None
+        assert page.evaluate("document.querySelectorAll('svg[onload], [onerror]').length") == 0
+        assert "1337" not in page.evaluate("document.body.innerText")
+        assert not page.list_errors()
+        assert len(page.list_requests()) == 1  # the report itself
+
+
+@pytest.mark.parametrize("source", ["$(touch harmed)", "; touch harmed", "`touch harmed`", "-rf"])
+def test_shell_text_in_a_param_is_text(
+    hostile: Path, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["data"]["source"] = source
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    assert run_stage("download", download.main, []) == 1
+    assert source in capsys.readouterr().err
+    assert not list(hostile.rglob("harmed"))
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\u202eevil", "bad\udcff", "a\x1b[2J"])
+def test_a_class_whose_name_cannot_be_shown_is_refused(workspace: Path, name: str) -> None:
+    """A file system takes any bytes but 0 and /; so do archives."""
+    (workspace / "photos" / name).mkdir(parents=True)
+    (workspace / "photos" / name / "1.png").touch()
+    with pytest.raises(SourceError, match="cannot be shown") as caught:
+        open_tree(Path("photos"))
+    assert str(caught.value).isprintable()
+
+
+def test_a_file_whose_name_is_no_text_is_read(workspace: Path) -> None:
+    for name in ("cat", "dog"):
+        path = workspace / "photos" / name / "bad\udcff.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(path)
+    assert len(list(open_tree(Path("photos")).read(8))) == 2
+    raw = open_user_images(Path("photos"), 8)
+    save_raw(raw, 8, Path("raw"))

@@ -1,0 +1,101 @@
+"""The pipeline, killed again and again, gives what it gives undisturbed. Real runs, on digits."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from flows.locks import check_git_lock, check_repo_lock, check_rwlock, check_trees
+from tests.projects import find_processes, hash_outs, repro, run
+from vision.files import CHECKPOINTS_DIR
+
+pytestmark = pytest.mark.slow
+
+KILLS = 30
+LONGEST_S = 3.0  # from the start of a stage to its end, and while DVC caches what it gave
+
+
+def plan_kills(project: Path) -> dict[str, list[float]]:
+    """Return, for each stage, after how many seconds DVC is killed: spread over all stages."""
+    stages = sorted(run(project, "dvc", "stage", "list", "--name-only").split())
+    draw = random.Random(0)
+    kills: dict[str, list[float]] = {stage: [] for stage in stages}
+    for n in range(KILLS):
+        kills[stages[n % len(stages)]].append(draw.uniform(0, LONGEST_S))
+    return kills
+
+
+def run_until_killed(project: Path, kills: dict[str, list[float]]) -> bool:
+    """Run `dvc repro`, kill it when a stage's time has come, and say whether it went to the end."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=project,
+        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    output = ""
+    for line in process.stdout:
+        output += line
+        started = re.match(r"Running stage '([^']+)'", line)
+        if started and kills[started[1]]:
+            time.sleep(kills[started[1]].pop())
+            process.send_signal(signal.SIGKILL)
+            break
+    status = process.wait()
+    assert status in (0, -signal.SIGKILL), output
+    return status == 0
+
+
+def test_killed_at_many_moments_it_gives_the_same_bytes(changed: Path) -> None:
+    expected = hash_outs(changed)
+    checkpoints = changed / CHECKPOINTS_DIR
+    assert list(checkpoints.iterdir())
+    run(changed, "rm", "-r", "data", "dvc.lock", ".dvc/cache/files", ".dvc/cache/runs")
+    run(changed, "git", "checkout", "--quiet", "--", "data")
+    kills = plan_kills(changed)
+    while not run_until_killed(changed, kills):
+        left = [psutil.Process(pid) for pid in find_processes(changed)]
+        _, alive = psutil.wait_procs(left, timeout=10)
+        assert not alive
+    assert not any(kills.values())
+    assert hash_outs(changed) == expected
+    assert not repro(changed)
+    assert not list(changed.glob("**/.*.tmp"))
+    os.chdir(changed)
+    for check in (check_rwlock, check_repo_lock, check_git_lock, check_trees):
+        assert not list(check(False))
+
+
+def test_a_training_killed_in_its_last_epoch_goes_on_from_the_one_before(changed: Path) -> None:
+    params = yaml.safe_load((changed / "params.yaml").read_text())
+    params["finetune"]["paper"]["epochs"] = 3
+    (changed / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    command = ["dvc", "repro", "--single-item", "finetune-resnet@paper"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=changed,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("epoch 2/3"):
+            process.kill()
+            break
+    process.wait()
+    output = run(changed, *command)
+    assert "going on after epoch" in output
+    assert "epoch 1/3" not in output
