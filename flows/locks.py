@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 import yaml
+from dvc.dvcfile import Lockfile
+from dvc.exceptions import DvcException
 from dvc.lock import LockError, make_lock
-from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-from voluptuous import Invalid
 
 from flows.findings import Finding, bad, good, note
 from flows.workspace import read_head
@@ -118,8 +118,8 @@ def check_lock_file(fix: bool) -> Iterator[Finding]:
 def is_lock_file(content: bytes) -> bool:
     """Say whether DVC would take these bytes for a dvc.lock."""
     try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(content))
-    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
+        Lockfile.validate(yaml.safe_load(content))
+    except (yaml.YAMLError, UnicodeDecodeError, DvcException):
         return False
     return True
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dvc.config import Config
 from filelock import FileLock
 
 from vision.errors import PipelineError
@@ -24,8 +25,8 @@ def make_tree(tree: Path) -> None:
     changes = _git("diff", "--binary", "HEAD")
     if changes:
         _git("-C", str(tree), "apply", "--whitespace=nowarn", "-", given=changes)
-    cache = Path(".dvc/cache").resolve()
-    run_dvc(tree, "cache", "dir", "--quiet", "--local", str(cache))
+    with Config(str(tree / ".dvc")).edit("local") as local:
+        local["cache"]["dir"] = str(Path(".dvc/cache").resolve())
     keep_site_cache(tree)
 
 
@@ -36,7 +37,8 @@ def keep_site_cache(tree: Path) -> None:
     """
     folder = tree.absolute() / ".dvc/tmp/site"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run_dvc(tree, "config", "--quiet", "--local", "core.site_cache_dir", str(folder))
+    with Config(str(tree / ".dvc")).edit("local") as local:
+        local["core"]["site_cache_dir"] = str(folder)
 
 
 def remove_tree(tree: Path) -> None:

@@ -1,6 +1,7 @@
 """Small data for all tests: real formats, made on the spot, offline."""
 
 import os
+import shutil
 
 # Before torch: two threads each, beside other programs, make small trainings ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tests.projects import make_project, reset_project
 from vision.data import ImageSet
@@ -53,10 +55,19 @@ def raw(workspace: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small project on digits, all stages run and committed; shared by the slow tests."""
-    folder = tmp_path_factory.mktemp("project")
-    make_project(folder)
+def project(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A small project on digits, all stages run and committed; shared by the slow tests.
+
+    One of pytest's workers makes it; each has a copy of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    made = (base if worker_id == "master" else base.parent) / "made"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            made.mkdir()
+            make_project(made)
+    folder = base / "project"
+    shutil.copytree(made, folder, symlinks=True)
     return folder
 
 
