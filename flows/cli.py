@@ -8,12 +8,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.printing import Form
 from vision.errors import PipelineError
 
 # Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
@@ -157,6 +158,40 @@ def doctor(
     from flows.doctor import examine
 
     raise typer.Exit(examine(fix, verify_cache, repair))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A recipe's name, or a .safetensors file.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes to name for each image.")] = 3,
+    form: Annotated[Form, typer.Option("--format", help="How to print them.")] = Form.TABLE,
+) -> None:
+    """Classify images with a trained model."""
+    from flows.printing import print_predictions
+    from vision.prediction import Predictor, find_model, list_files
+
+    predictions = Predictor(find_model(model)).predict(list_files(images), top)
+    raise typer.Exit(print_predictions(predictions, form))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A recipe's name, or a .safetensors file.")],
+    form: Annotated[Literal["onnx"], typer.Option("--format")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Default: exports/MODEL.onnx")] = None,
+) -> None:
+    """Write a trained model for other programs, and prove that it agrees with PyTorch."""
+    from vision.export import export_onnx
+    from vision.prediction import find_model
+
+    source = find_model(model)
+    target = out or Path("exports") / f"{Path(model).stem}.{form}"
+    facts = export_onnx(source, target)
+    print(
+        f"{target}: logits within {facts['largest_difference']:.1g} of PyTorch's on "
+        f"{facts['checked_images']} random images; {target.with_suffix('.json')} has the rest"
+    )
 
 
 @app.command()

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vision.batches import count_batches, iterate_batches, to_input
 from vision.data import ImageSet
@@ -25,6 +25,25 @@ def autocast(device: torch.device, spec: ModelSpec) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16")
 
 
+class Classifier(nn.Module):
+    """A network with what comes before and after it.
+
+    (B, H, W, 3) uint8 images of the stored size -> (B, classes) float32 logits.
+    """
+
+    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+        super().__init__()
+        self.network, self.spec = network, spec
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = to_input(images, self.spec)
+        with autocast(images.device, self.spec):
+            logits: Tensor = self.network(x)
+            if self.spec.test_flip:
+                logits = (logits + self.network(x.flip(3))) / 2
+        return logits.float()
+
+
 def predict_logits(
     model: nn.Module, spec: ModelSpec, data: ImageSet, batch_size: int, title: str
 ) -> np.ndarray:
@@ -34,7 +53,7 @@ def predict_logits(
         title: of the progress bar; "" shows none.
     """
     device = next(model.parameters()).device
-    model.eval()
+    classify = Classifier(model, spec).eval()
     order = torch.arange(len(data))
     batches = iterate_batches(data, order, batch_size, device)
     if title:
@@ -42,10 +61,5 @@ def predict_logits(
     parts = []
     with torch.inference_mode():
         for batch in batches:
-            x = to_input(batch.images, spec)
-            with autocast(device, spec):
-                logits = model(x)
-                if spec.test_flip:
-                    logits = (logits + model(x.flip(3))) / 2
-            parts.append(logits.float().cpu().numpy())
+            parts.append(classify(batch.images).cpu().numpy())
     return np.concatenate(parts)

@@ -23,6 +23,7 @@ class ModelSpec:
 
     architecture: str  # two-layer-fc, three-layer-cnn or resnet18
     classes: tuple[str, ...]
+    image_px: int  # side of the square that an image is stored as
     input_px: int  # side of the square that the network sees
     mean: Channels  # of images scaled to 0..1
     std: Channels

@@ -74,6 +74,7 @@ def describe_model(
     return ModelSpec(
         architecture=architecture,
         classes=train.classes,
+        image_px=train.image_px,
         input_px=params.input_px or train.image_px,
         mean=mean,
         std=std,

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 def spec(input_px: int, mean: float = 0.0, std: float = 1.0) -> ModelSpec:
-    return ModelSpec("resnet18", ("a", "b"), input_px, (mean,) * 3, (std,) * 3)
+    return ModelSpec("resnet18", ("a", "b"), 8, input_px, (mean,) * 3, (std,) * 3)
 
 
 def test_every_image_comes_once_in_the_given_order() -> None:

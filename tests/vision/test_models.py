@@ -13,7 +13,9 @@ from vision.models import (
     save_model,
 )
 
-FC = ModelSpec("two-layer-fc", ("a", "b"), 8, (0.5,) * 3, (0.25,) * 3, options={"hidden_units": 5})
+FC = ModelSpec(
+    "two-layer-fc", ("a", "b"), 8, 8, (0.5,) * 3, (0.25,) * 3, options={"hidden_units": 5}
+)
 CNN = replace(FC, architecture="three-layer-cnn", options={"filters": [4, 6], "pooling": True})
 RESNET = replace(FC, architecture="resnet18", input_px=32, options={})
 
