@@ -107,5 +107,6 @@ def list_files(arguments: Iterable[str]) -> list[str]:
         elif path.exists():
             found.append(argument)
         else:
-            found += sorted(glob(argument, recursive=True)) or [argument]
+            matches = glob(argument, recursive=True)  # noqa: PTH207 - takes absolute ones too
+            found += sorted(matches) or [argument]
     return list(dict.fromkeys(found))
