@@ -25,7 +25,7 @@ test: $(INSTALLED)
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .venv/installed-default: requirements.lock
 	$(PYTHON) -m venv .venv

@@ -96,23 +96,27 @@ def check_repo_lock(fix: bool) -> Iterator[Finding]:
 
 
 def check_lock_file(fix: bool) -> Iterator[Finding]:
-    """See whether DVC can read dvc.lock; the last committed one can take its place."""
+    """See whether DVC can read dvc.lock: killed while it writes it, DVC leaves half of it.
+
+    The committed one can take its place. What it lacks comes from DVC's run cache.
+    """
     if not LOCK_FILE.exists():
         return
     content = LOCK_FILE.read_bytes()
     if is_lock_file(content):
         return
-    committed = read_head(LOCK_FILE)
-    if not is_lock_file(committed):
-        way_out = "remove it; dvc repro writes a new one, with results from the run cache"
-        yield bad(f"{LOCK_FILE} is damaged, and so is the committed one: {way_out}")
-    elif fix:
-        kept = TMP / "dvc.lock.damaged"
-        write_bytes(kept, content)
+    if not fix:
+        yield bad(f"{LOCK_FILE} is damaged: pipeline doctor --fix takes the committed one, or none")
+        return
+    kept = TMP / "dvc.lock.damaged"
+    write_bytes(kept, content)
+    if is_lock_file(committed := read_head(LOCK_FILE)):
         write_bytes(LOCK_FILE, committed)
         yield good(f"{LOCK_FILE} was damaged: it is the committed one again (the other is {kept})")
     else:
-        yield bad(f"{LOCK_FILE} is damaged: pipeline doctor --fix takes the committed one")
+        LOCK_FILE.unlink()
+        what = "dvc repro writes a new one, with results from the run cache"
+        yield good(f"{LOCK_FILE} was damaged, and is now {kept}: {what}")
 
 
 def is_lock_file(content: bytes) -> bool:

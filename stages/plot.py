@@ -1,6 +1,6 @@
 """Draw the figures and write the report.
 
-Reads data/raw/manifest.json and classes.json, data/split/summary.json, and of each listed model
+Reads data/raw, data/split, and of each listed model
 data/training/NAME, data/timings/NAME.json and data/predictions/NAME/metrics.json; writes reports/.
 Run: python -m stages.plot
 """
@@ -16,7 +16,14 @@ from stages.runner import run_stage
 from vision.figures import PlotParams, draw_figures
 from vision.files import write_bytes, write_json, write_rows, write_text
 from vision.params import load_section
-from vision.report import build_report, list_epochs, render_html, render_markdown, summarise
+from vision.report import (
+    build_report,
+    draw_sheets,
+    list_epochs,
+    render_html,
+    render_markdown,
+    summarise,
+)
 from vision.runs import ModelsParams, Results, load_results
 
 REPORTS_DIR = Path("reports")
@@ -31,7 +38,8 @@ def main() -> None:
     write_json(REPORTS_DIR / "metrics.json", summarise(results))
     write_rows(REPORTS_DIR / "curves.csv", list_epochs(results))
     write_text(REPORTS_DIR / "report.md", render_markdown(report))
-    write_text(REPORTS_DIR / "report.html", render_html(report, figures))
+    page = render_html(report, figures, draw_sheets(results))
+    write_text(REPORTS_DIR / "report.html", page)
     print_results(results)
 
 

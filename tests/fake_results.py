@@ -80,6 +80,8 @@ def _write_images(
         for subset, n in counts.items()
     }
     write_json(root / "data/split/summary.json", split)
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * n_test, 8, 8, 3), dtype=np.uint8)
+    write_array(root / "data/raw/images.npy", pixels)
     labels = np.arange(2 * n_test) % n_test % len(classes)
     write_array(root / "data/raw/labels.npy", labels)
     for number, subset in enumerate(("val", "test")):

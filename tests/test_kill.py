@@ -14,8 +14,14 @@ import psutil
 import pytest
 import yaml
 
-from flows.locks import check_git_lock, check_repo_lock, check_rwlock, check_trees
-from tests.projects import find_processes, hash_outs, repro, run
+from flows.locks import (
+    check_git_lock,
+    check_lock_file,
+    check_repo_lock,
+    check_rwlock,
+    check_trees,
+)
+from tests.projects import commit, find_processes, hash_outs, repro, run
 
 pytestmark = pytest.mark.slow
 
@@ -44,18 +50,18 @@ def run_until_killed(project: Path, kills: dict[str, list[float]]) -> bool:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert process.stdout
     output = ""
-    for line in process.stdout:
-        output += line
-        started = re.match(r"Running stage '([^']+)'", line)
-        if started and kills[started[1]]:
-            time.sleep(kills[started[1]].pop())
-            process.send_signal(signal.SIGKILL)
-            break
-    status = process.wait()
-    assert status in (0, -signal.SIGKILL), output
-    return status == 0
+    with process:
+        assert process.stdout
+        for line in process.stdout:
+            output += line
+            started = re.match(r"Running stage '([^']+)'", line)
+            if started and kills[started[1]]:
+                time.sleep(kills[started[1]].pop())
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode in (0, -signal.SIGKILL), output
+    return process.returncode == 0
 
 
 @pytest.fixture
@@ -65,6 +71,7 @@ def unmade(project: Path, tmp_path: Path) -> Path:
     made = shutil.ignore_patterns("cache", "dvc.lock", "data")
     shutil.copytree(project, folder, ignore=made)
     run(folder, "git", "checkout", "--quiet", "--", "data")
+    commit(folder)
     return folder
 
 
@@ -72,16 +79,17 @@ def test_killed_at_many_moments_it_gives_the_same_bytes(
     project: Path, unmade: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = hash_outs(project)
+    monkeypatch.chdir(unmade)
     kills = plan_kills(unmade)
     while not run_until_killed(unmade, kills):
         left = [psutil.Process(pid) for pid in find_processes(unmade)]
         _, alive = psutil.wait_procs(left, timeout=10)
         assert not alive
+        assert not [finding for finding in check_lock_file(fix=True) if finding.kind == "bad"]
     assert not any(kills.values())
     assert hash_outs(unmade) == expected
     assert not repro(unmade)
     assert not list(unmade.glob("**/.*.tmp"))
-    monkeypatch.chdir(unmade)
     list(check_rwlock(True))  # entries of killed processes: they hold nothing up
     for check in (check_rwlock, check_repo_lock, check_git_lock, check_trees):
         assert not list(check(False))
@@ -99,12 +107,12 @@ def test_a_training_killed_in_its_last_epoch_goes_on_from_the_one_before(changed
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("epoch 2/3"):
-            process.kill()
-            break
-    process.wait()
-    output = run(changed, *command)
-    assert "going on after epoch" in output
-    assert "epoch 1/3" not in output
+    with process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("epoch 2/3"):
+                process.kill()
+                break
+    lines = run(changed, *command).splitlines()
+    assert any(line.startswith("going on after epoch") for line in lines)
+    assert not any(line.startswith("epoch 1/3") for line in lines)

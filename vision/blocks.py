@@ -26,6 +26,8 @@ class Table:
     rows: list[tuple[str, ...]]
     marks: str = ""
     n_left: int = 1  # columns of words, set left; the others are figures, set right
+    n_fixed: int = 0  # rows at the end that sorting leaves there, such as averages
+    is_sortable: bool = False
     kind: str = "table"
 
 
@@ -39,7 +41,18 @@ class Picture:
     kind: str = "picture"
 
 
-Block = Text | Items | Table | Picture
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix: in Markdown its picture, in HTML a table whose cells show images."""
+
+    picture: Picture
+    sheet: str  # name of the sheet of images, without spaces
+    classes: tuple[str, ...]
+    rows: list[list[int]]  # of the true classes
+    kind: str = "matrix"
+
+
+Block = Text | Items | Table | Picture | Matrix
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
+from vision.gallery import decide
 from vision.metrics import measure_loss
 
 N_BINS = 15  # of equal width, as Guo et al. (2017) have them
@@ -55,6 +56,18 @@ def measure_calibration(
         np.bincount(bins, weights, N_BINS) for weights in (None, confidence, right)
     )
     return Calibration(counts, confidences / counts.clip(1), rights / counts.clip(1))
+
+
+def trace_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each k, the share k / n and the accuracy on the k images of most confidence.
+
+    Equally sure ones come in their own order. El-Yaniv and Wiener (2010) call it coverage and
+    risk.
+    """
+    confidence, predicted = decide(logits)
+    order = np.argsort(-confidence, kind="stable")
+    counts = np.arange(1, len(labels) + 1)
+    return counts / len(labels), np.cumsum((predicted == labels)[order]) / counts
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

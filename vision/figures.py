@@ -8,11 +8,14 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import PowerNorm, SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pydantic import Field
 
+from vision.calibration import N_BINS, trace_coverage
+from vision.gallery import Mistake, decide
 from vision.paper import find_claim
 from vision.params import Section
 from vision.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
@@ -51,6 +54,8 @@ SCALED_LOOK: dict[str, Any] = {
     "ls": "--",
     "label": "temperature scaled",
 }
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, ITU-R BT.709
+SHOWN = 12  # images in a gallery
 MAX_SIDE = 16.0  # inches, of a confusion matrix
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
@@ -69,9 +74,21 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
             "comparison.png": draw_comparison(results),
             "f1.png": draw_f1(results),
             "calibration.png": draw_calibration(results),
+            "confidence.png": draw_confidence(results),
+            "coverage.png": draw_coverage(results),
         }
         for run in results.runs:
             drawings[f"confusion-{run.name}.png"] = draw_confusion(results, run)
+            if mistakes := results.find_mistakes(run, SHOWN):
+                title = f"{_label(run)}: its surest mistakes"
+                marks = results.mark(run)
+                drawings[f"mistakes-{run.name}.png"] = draw_images(results, mistakes, title, marks)
+        if issues := results.label_issues[:SHOWN]:
+            title = f"Labels that {_label(results.best)} doubts"
+            marks = results.mark(results.best)
+            drawings["label-issues.png"] = draw_images(results, issues, title, marks)
+        if len(results.runs) > 1:
+            drawings["difference.png"] = draw_difference(results)
         return {file: render(figure, params.dpi) for file, figure in drawings.items()}
 
 
@@ -195,20 +212,95 @@ def draw_calibration(results: Results) -> Figure:
     return figure
 
 
+def draw_confidence(results: Results) -> Figure:
+    """Draw how many predictions have which confidence, right and wrong ones, a panel per model."""
+    figure, panels = _make_panels(len(results.runs))
+    edges = np.linspace(0, 100, N_BINS + 1)
+    for axes, run in zip(panels.flat, results.runs, strict=False):
+        confidence, predicted = decide(run.test_logits)
+        right = predicted == results.images.test_labels
+        parts = [100 * confidence[right], 100 * confidence[~right]]
+        looks: dict[str, Any] = {"color": [BLUE, VERMILLION], "label": ["right", "wrong"]}
+        axes.hist(parts, edges, stacked=True, **looks)
+        axes.set(title=_label(run), xlabel="confidence (%)", xlim=(0, 100))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("test images")
+    handles, _ = panels[0, 0].get_legend_handles_labels()
+    _title(figure, "Confidence of right and wrong predictions", results.mark(), handles)
+    return figure
+
+
+def draw_coverage(results: Results) -> Figure:
+    """Draw the accuracy on the images that a model is surest of, by their share of all."""
+    figure = Figure(figsize=(WIDTH, 4.2))
+    axes = figure.subplots()
+    for number, run in enumerate(results.runs):
+        coverage, accuracy = trace_coverage(run.test_logits, results.images.test_labels)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(100 * coverage, 100 * accuracy, color=colour, label=_label(run))
+    axes.set(xlabel="share of the images that are decided (%)", ylabel="accuracy on them (%)")
+    axes.set(xlim=(0, 100), ylim=(None, 100.5))
+    title = "Accuracy where a model may leave out what it is least sure of"
+    _title(figure, title, results.mark(), axes.get_lines())
+    return figure
+
+
+def draw_images(results: Results, chosen: list[Mistake], title: str, marks: str) -> Figure:
+    """Draw test images with their true class, what they are taken for, and how surely."""
+    n_columns = 6
+    n_rows = -(-len(chosen) // n_columns)
+    figure = Figure(figsize=(WIDTH, 0.7 + 1.75 * n_rows))
+    panels = figure.subplots(n_rows, n_columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    classes = results.images.classes
+    for axes, mistake in zip(panels.flat, chosen, strict=False):
+        axes.imshow(results.images.read_test(mistake.position), interpolation="nearest")
+        true, predicted = (shorten(classes[i], 16) for i in (mistake.true, mistake.predicted))
+        words = f"{true}\ntaken for {predicted}\n{100 * mistake.confidence:.1f} %"
+        axes.set_title(words, loc="center", fontsize=8)
+    _title(figure, title, marks)
+    return figure
+
+
+def draw_difference(results: Results) -> Figure:
+    """Draw how the confusions of the best model differ from those of the next."""
+    best, following = results.rank()[:2]
+    change = np.array(best.metrics["confusion"]) - np.array(following.metrics["confusion"])
+    title = f"{_label(best)} less {_label(following)}: images by true and predicted class"
+    limit = max(1, int(np.abs(change).max()))
+    norm = SymLogNorm(1, vmin=-limit, vmax=limit)
+    return _draw_matrix(results, change, change, title, (best, following), cmap="PuOr", norm=norm)
+
+
 def draw_confusion(results: Results, run: Run) -> Figure:
     """Draw the counts of a confusion matrix over the share that each is of its row."""
     counts = np.array(run.metrics["confusion"])
-    rates = counts / counts.sum(1, keepdims=True).clip(1)
+    rates = 100 * counts / counts.sum(1, keepdims=True).clip(1)
+    title = f"{_label(run)}: images by true and predicted class"
+    norm = PowerNorm(0.5, 0, 100)
+    return _draw_matrix(results, counts, rates, title, (run,), cmap="Blues", norm=norm)
+
+
+def _draw_matrix(
+    results: Results,
+    counts: np.ndarray,
+    values: np.ndarray,
+    title: str,
+    runs: tuple[Run, ...],
+    **colours: Any,
+) -> Figure:
+    """Write counts over the colours of values, both (classes, classes)."""
     names = [shorten(name, 18) for name in results.images.classes]
     n = len(names)
     side = min(max(0.36, 1.0 - 0.05 * n) * n, MAX_SIDE)
     size_in = (max(side + 2.8, WIDTH), side + 1.9)
     figure = Figure(size_in, layout="compressed")  # keeps the colour bar beside the square
     axes = figure.subplots()
-    image = axes.imshow(100 * rates, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
+    image = axes.imshow(values, **colours)
     size = min(10.0, 72 * side / n * 0.36)  # points
     if n <= MAX_COUNTS:
-        _write_counts(axes, counts, rates, size)
+        _write_counts(axes, counts, image, size)
     shown = range(0, n, -(-n // 60))
     labels = [names[i] for i in shown]
     axes.set_yticks(shown, labels)
@@ -218,17 +310,19 @@ def draw_confusion(results: Results, run: Run) -> Figure:
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    percents = PercentFormatter(symbol=" %")
+    shares = len(runs) == 1
+    percents = PercentFormatter(symbol=" %") if shares else None
     bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.05, format=percents)
-    bar.set_label("share of the true class's images")
+    bar.set_label("share of the true class's images" if shares else "images more or fewer")
     bar.outline.set_visible(False)
-    _title(figure, f"{_label(run)}: images by true and predicted class", results.mark(run))
+    _title(figure, title, results.mark(*runs))
     return figure
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, rates: np.ndarray, size: float) -> None:
+def _write_counts(axes: Axes, counts: np.ndarray, image: AxesImage, size: float) -> None:
+    shades = image.to_rgba(np.asarray(image.get_array()))[..., :3] @ LUMINANCE
     for i, j in np.argwhere(counts):
-        colour = "white" if rates[i, j] > 0.4 else "black"
+        colour = "white" if shades[i, j] < 0.5 else "black"
         axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=size)
 
 

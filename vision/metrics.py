@@ -42,6 +42,12 @@ def measure(
     right = predicted == labels
     low, high = bound_accuracy(right, params, seed)
     every = range(len(classes))
+    confusion = confusion_matrix(labels, predicted, labels=every)
+    bounds = bound_scores(confusion, params, seed)
+    scores = [
+        score | bound
+        for score, bound in zip(_score_classes(labels, predicted, every), bounds, strict=True)
+    ]
     return {
         "n": len(labels),
         "accuracy": float(right.mean()),
@@ -49,10 +55,10 @@ def measure(
         "accuracy_high": high,
         "confidence": params.confidence,
         "loss": measure_loss(logits, labels),
-        "per_class": dict(zip(classes, _score_classes(labels, predicted, every), strict=True)),
+        "per_class": dict(zip(classes, scores, strict=True)),
         "macro_avg": _average_scores(labels, predicted, every, "macro"),
         "weighted_avg": _average_scores(labels, predicted, every, "weighted"),
-        "confusion": confusion_matrix(labels, predicted, labels=every).tolist(),
+        "confusion": confusion.tolist(),
     }
 
 
@@ -75,6 +81,39 @@ def bound_accuracy(right: np.ndarray, params: EvaluateParams, seed: int) -> tupl
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(interval.low), float(interval.high)
+
+
+def bound_scores(
+    confusion: np.ndarray, params: EvaluateParams, seed: int
+) -> list[dict[str, float]]:
+    """Return, by class, percentile bootstrap intervals of precision, recall and F1.
+
+    Images are drawn anew with their true and predicted class: the cells of the matrix are
+    multinomial.
+
+    Args:
+        confusion: (classes, classes) counts; rows are the true classes.
+    """
+    n, side = confusion.sum(), len(confusion)
+    rng = np.random.default_rng(seed)
+    shares = confusion.ravel() / n
+    drawn: list[np.ndarray] = []
+    for start in range(0, params.bootstrap_resamples, RESAMPLES_AT_ONCE):
+        count = min(RESAMPLES_AT_ONCE, params.bootstrap_resamples - start)
+        cells = rng.multinomial(n, shares, size=count).reshape(count, side, side)
+        right, true, predicted = cells.diagonal(0, 1, 2), cells.sum(2), cells.sum(1)
+        parts = (predicted, true, (true + predicted) / 2)
+        drawn.append(np.stack([right / np.maximum(part, 0.5) for part in parts]))
+    tail = (1 - params.confidence) / 2
+    low, high = np.quantile(np.concatenate(drawn, axis=1), [tail, 1 - tail], axis=1)
+    return [
+        {
+            f"{name}_{end}": float(bound[row, column])
+            for row, name in enumerate(("precision", "recall", "f1"))
+            for end, bound in (("low", low), ("high", high))
+        }
+        for column in range(side)
+    ]
 
 
 def measure_loss(logits: np.ndarray, labels: np.ndarray) -> float:

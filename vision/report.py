@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from vision.blocks import Block, Items, Picture, Report, Section, Text
+from vision.blocks import Block, Items, Matrix, Picture, Report, Section, Text
 from vision.calibration import N_BINS
-from vision.figures import FEWEST_IN_BIN, MAX_COUNTS, PlotParams
+from vision.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, PlotParams
+from vision.gallery import Mistake, Sheet, make_sheet, pick_by_cell
 from vision.paper import FIGURE_4, RECIPE
 from vision.runs import Results, Run
 from vision.tables import (
@@ -37,6 +39,7 @@ from vision.words import (
     percent,
 )
 
+PER_CELL, PER_SHEET = 6, 600  # images behind a cell of a confusion matrix, and behind all of them
 TEMPLATES = Path(__file__).with_name("templates")
 
 CHOICE = (
@@ -60,6 +63,11 @@ CALIBRATION = (
     f"calibration error: the mean distance of accuracy from confidence in {N_BINS} bins of equal "
     f"width, weighted by their images; the figure leaves out bins of fewer than {FEWEST_IN_BIN}. "
     "The temperature that divides the logits is chosen on validation; it changes no prediction."
+)
+DOUBTS = (
+    "That is the criterion of confident learning (Northcutt et al., 2021, as cleanlab has it); "
+    "many of these labels are right and the model is not. No label was changed, and none counts "
+    "less."
 )
 TRAINING_FIGURES = (
     "Training figures are running means over an epoch, taken while the net still learns, on "
@@ -116,8 +124,9 @@ def build_report(results: Results, params: PlotParams) -> Report:
         _build_curves(results),
         Section("Test accuracy", [_show_comparison(results), *_compare_models(results)]),
         _build_calibration(results),
-        Section("Classes", [_show_f1(results), list_f1(results)]),
+        Section("Classes", [_show_f1(results), list_f1(results), *_show_difference(results)]),
         *(_build_model(results, run, params) for run in results.runs),
+        *_build_label_issues(results),
         Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
         Section("Recipes", [list_recipes(results)]),
     ]
@@ -186,9 +195,58 @@ def _build_calibration(results: Results) -> Section:
         marks=results.mark(),
     )
     items = [(run.label, describe_calibration(run, results)) for run in results.runs]
-    return Section(
-        "Calibration", [Items(items), list_calibration(results), picture, Text(CALIBRATION)]
+    confidence = Picture(
+        file="confidence.png",
+        caption="Test images by the confidence of their prediction",
+        alt=f"Histograms of the confidence of right and wrong predictions, a panel for {names}.",
+        marks=results.mark(),
     )
+    coverage = Picture(
+        file="coverage.png",
+        caption="Accuracy where a model decides only the images that it is surest of",
+        alt=f"Accuracy by the share of images that are decided, a line for {names}.",
+        marks=results.mark(),
+    )
+    blocks: list[Block] = [Items(items), list_calibration(results), picture, confidence, coverage]
+    return Section("Calibration", [*blocks, Text(CALIBRATION)])
+
+
+def _build_label_issues(results: Results) -> list[Section]:
+    issues, best = results.label_issues, results.best
+    if not issues:
+        return []
+    n = best.metrics["n"]
+    picture = Picture(
+        file="label-issues.png",
+        caption=f"The test images whose label {best.label} doubts most",
+        alt="Images with their label and what they are taken for: "
+        + _list_mistakes(results, issues[:SHOWN]),
+        marks=results.mark(best),
+    )
+    words = (
+        f"{best.label} puts {len(issues):,} of {n:,} test images ({percent(len(issues) / n)}) in "
+        "another class with more confidence than it has on average in that class. " + DOUBTS
+    )
+    return [Section("Labels in doubt", [Text(words, results.mark(best)), picture])]
+
+
+def _list_mistakes(results: Results, mistakes: list[Mistake]) -> str:
+    classes = results.images.classes
+    return "; ".join(f"{classes[m.true]} taken for {classes[m.predicted]}" for m in mistakes)
+
+
+def _show_difference(results: Results) -> list[Block]:
+    if len(results.runs) < 2:
+        return []
+    best, following = results.rank()[:2]
+    picture = Picture(
+        file="difference.png",
+        caption=f"Confusions of {best.label} less those of {following.label}, test images",
+        alt=f"Matrix of the differences between {best.name} and {following.name}.",
+        marks=results.mark(best, following),
+        min_rem=max(36, 10 + 2 * len(results.images.classes)),
+    )
+    return [picture]
 
 
 def _show_f1(results: Results) -> Picture:
@@ -210,9 +268,18 @@ def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
         min_rem=max(36, 10 + 2 * len(results.images.classes)),
     )
     confusions = list_confusions(results, run, params.most_confused)
-    blocks: list[Block] = [list_scores(results, run), picture]
+    matrix = Matrix(picture, run.name, results.images.classes, run.metrics["confusion"])
+    blocks: list[Block] = [list_scores(results, run), matrix]
     if confusions:
         blocks.append(confusions)
+    if mistakes := results.find_mistakes(run, SHOWN):
+        mistaken = Picture(
+            file=f"mistakes-{run.name}.png",
+            caption=f"The surest mistakes of {run.label}, test images",
+            alt=f"Images with true and predicted class: {_list_mistakes(results, mistakes)}.",
+            marks=results.mark(run),
+        )
+        blocks.append(mistaken)
     return Section(run.label, blocks, level=3)
 
 
@@ -222,12 +289,34 @@ def render_markdown(report: Report) -> str:
     return environment.get_template("report.md.j2").render(report=report)
 
 
-def render_html(report: Report, figures: Mapping[str, bytes]) -> str:
-    """Render one page that holds its figures; `figures` are PNGs by file name."""
-    uris = {
-        file: f"data:image/png;base64,{b64encode(png).decode()}" for file, png in figures.items()
-    }
-    return _prepare(autoescape=True).get_template("report.html.j2").render(report=report, uris=uris)
+def draw_sheets(results: Results) -> dict[str, Sheet]:
+    """Return, by model, the images behind the cells of its confusion matrix."""
+    sheets = {}
+    for run in results.runs:
+        cells = pick_by_cell(run.test_logits, results.images.test_labels, PER_CELL, PER_SHEET)
+        sheets[run.name] = make_sheet(results.images.read_test, cells)
+    return sheets
+
+
+def render_html(
+    report: Report, figures: Mapping[str, bytes], sheets: Mapping[str, Sheet] | None = None
+) -> str:
+    """Render one page that holds all it shows and asks no one for anything.
+
+    Args:
+        figures: PNGs by file name.
+        sheets: images of the confusion matrices, by model.
+    """
+    uris = {file: _inline("png", png) for file, png in figures.items()}
+    sheets = sheets or {}
+    photos = {name: _inline("jpeg", sheet.jpeg) for name, sheet in sheets.items()}
+    template = _prepare(autoescape=True).get_template("report.html.j2")
+    script = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
+    return template.render(report=report, uris=uris, sheets=sheets, photos=photos, script=script)
+
+
+def _inline(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
 
 
 def _prepare(autoescape: bool) -> Environment:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ from vision.calibration import Calibration, fit_temperature, measure_calibration
 from vision.data import RAW_DIR, SPLIT_DIR
 from vision.errors import DataError
 from vision.files import read_array, read_json
+from vision.gallery import Mistake, find_mistakes
+from vision.label_issues import find_label_issues
 from vision.paper import SOURCE
 from vision.params import Section, check_name
 from vision.significance import Pair, compare_pairs
@@ -49,6 +52,13 @@ class Images:
     split: dict[str, Any]
     val_labels: np.ndarray  # (n,) int64, in the order of the predictions
     test_labels: np.ndarray
+    all_pixels: np.ndarray  # (N, P, P, 3) uint8, of the whole data set, on disk
+    test_rows: np.ndarray  # (n,) which of them are the test images
+
+    def read_test(self, position: int) -> np.ndarray:
+        """Return a test image: (P, P, 3) uint8."""
+        pixels: np.ndarray = self.all_pixels[self.test_rows[position]]
+        return pixels
 
     @property
     def is_stand_in(self) -> bool:
@@ -93,6 +103,10 @@ class Results:
         """The first of the models with the highest test accuracy."""
         return max(self.runs, key=lambda run: float(run.metrics["accuracy"]))
 
+    def rank(self) -> list[Run]:
+        """Return the models by test accuracy, the best first."""
+        return sorted(self.runs, key=lambda run: -run.metrics["accuracy"])
+
     def compare(self) -> list[Pair]:
         """Compare every two models on the test images."""
         labels = self.images.test_labels
@@ -105,6 +119,15 @@ class Results:
     def calibrate(self, run: Run, temperature: float = 1.0) -> Calibration:
         """Return how a model's confidence fits the test images."""
         return measure_calibration(run.test_logits, self.images.test_labels, temperature)
+
+    def find_mistakes(self, run: Run, count: int) -> list[Mistake]:
+        return find_mistakes(run.test_logits, self.images.test_labels, count)
+
+    @cached_property
+    def label_issues(self) -> list[Mistake]:
+        """Test images whose label may be wrong, as the best model has it."""
+        temperature = self.find_temperature(self.best)
+        return find_label_issues(self.best.test_logits, self.images.test_labels, temperature)
 
     def find(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
@@ -123,12 +146,15 @@ def load_results(models: ModelsParams) -> Results:
     """
     names: tuple[str, ...] = tuple(_read(RAW_DIR / "classes.json", "download"))
     labels = _read(RAW_DIR / "labels.npy", "download", read_array)
+    test_rows = _read(SPLIT_DIR / "test.npy", "split", read_array)
     images = Images(
         manifest=_read(RAW_DIR / "manifest.json", "download"),
         classes=tuple(one_line(name) for name in names),
         split=_read(SPLIT_DIR / "summary.json", "split"),
         val_labels=labels[_read(SPLIT_DIR / "val.npy", "split", read_array)],
-        test_labels=labels[_read(SPLIT_DIR / "test.npy", "split", read_array)],
+        test_labels=labels[test_rows],
+        all_pixels=_read(RAW_DIR / "images.npy", "download", read_array),
+        test_rows=test_rows,
     )
     return Results(images, [_load_run(name, names, models) for name in models.evaluate])
 

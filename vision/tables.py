@@ -11,6 +11,7 @@ from vision.words import describe_source, find_most_confused, interval, join, p_
 NONE = "\N{EN DASH}"  # where a table has nothing to say
 SUBSETS = ("train", "val", "test")
 WHO = ("paper's", "ours")
+SCORES = ("precision", "recall", "f1")
 
 
 def share(fraction: float | None) -> str:
@@ -191,27 +192,34 @@ def list_f1(results: Results) -> Table:
     ]
     macro = (share(run.metrics["macro_avg"]["f1"]) for run in results.runs)
     rows.append(("macro average", f"{results.best.metrics['n']:,}", *macro))
-    return Table("F1 in percent, test images", header, rows, results.mark())
+    caption = "F1 in percent, test images"
+    return Table(caption, header, rows, results.mark(), n_fixed=1, is_sortable=True)
 
 
 def list_scores(results: Results, run: Run) -> Table:
     metrics = run.metrics
     named = [*zip(results.images.classes, metrics["per_class"], strict=True)]
-    named += [
+    averages = [
         ("macro average", metrics["macro_avg"]),
         ("weighted average", metrics["weighted_avg"]),
     ]
     rows: list[tuple[str, ...]] = [
-        (
-            name,
-            *(share(score[key]) for key in ("precision", "recall", "f1")),
-            f"{score['support']:,}",
-        )
+        (name, *(bounded(score, key) for key in SCORES), f"{score['support']:,}")
         for name, score in named
+    ]
+    rows += [
+        (name, *(share(score[key]) for key in SCORES), f"{score['support']:,}")
+        for name, score in averages
     ]
     rows.append(("accuracy", "", "", share(metrics["accuracy"]), f"{metrics['n']:,}"))
     header = ("Class", "Precision %", "Recall %", "F1 %", "Images")
-    return Table(f"{run.label} by class, test images", header, rows, results.mark(run))
+    caption = f"{run.label} by class, test images, with {100 * metrics['confidence']:g} % intervals"
+    return Table(caption, header, rows, results.mark(run), n_fixed=3, is_sortable=True)
+
+
+def bounded(score: dict[str, float], key: str) -> str:
+    """Return a score in percent with its interval."""
+    return f"{share(score[key])} [{share(score[f'{key}_low'])}, {share(score[f'{key}_high'])}]"
 
 
 def list_confusions(results: Results, run: Run, count: int) -> Table | None:

@@ -55,7 +55,7 @@ def describe_source(images: Images) -> str:
 
 def describe_verdict(results: Results) -> str:
     """Say which model is best on the test images, by how much, and where it fails."""
-    ranking = sorted(results.runs, key=lambda run: -run.metrics["accuracy"])
+    ranking = results.rank()
     failures = describe_failures(ranking[0], results.images.classes)
     return f"{_describe_lead(ranking, results.compare())} {failures}"
 

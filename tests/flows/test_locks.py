@@ -159,13 +159,15 @@ def test_a_lock_file_is_damaged_wherever_dvc_says_so() -> None:
     assert verdicts == {True, False}
 
 
-def test_a_damaged_lock_file_that_was_never_committed_gets_advice() -> None:
-    LOCK_FILE.write_text("schema: '2.0'\nstages:\n  fetch")
-    (finding,) = find(check_lock_file, fix=True)
-    assert finding.kind == "bad"
-    assert "remove it; dvc repro writes a new one" in finding.text
-    LOCK_FILE.unlink()
+def test_a_damaged_lock_file_that_was_never_committed_is_written_anew() -> None:
     dvc(Path(), "repro")
+    whole = LOCK_FILE.read_bytes()
+    Path("times.jsonl").unlink()  # where the stages note that they ran
+    LOCK_FILE.write_text("schema: '2.0'\nstages:\n  fetch")
+    assert_found_and_mended(check_lock_file, "dvc.lock is damaged")
+    dvc(Path(), "repro")
+    assert LOCK_FILE.read_bytes() == whole
+    assert not Path("times.jsonl").exists()
 
 
 def test_the_index_lock_of_a_killed_git_is_removed() -> None:

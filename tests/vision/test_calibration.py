@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from vision.calibration import N_BINS, fit_temperature, measure_calibration
+from vision.calibration import N_BINS, fit_temperature, measure_calibration, trace_coverage
 from vision.metrics import measure_loss
 
 
@@ -54,3 +54,11 @@ def test_a_certain_prediction_is_in_the_last_bin() -> None:
     found = measure_calibration(np.array([[1000.0, 0.0]], np.float32), np.array([0]))
     assert found.counts[-1] == 1
     assert found.error == pytest.approx(0.0)
+
+
+def test_coverage_counts_the_surest_images_first():
+    labels = np.array([0, 1, 0, 1])
+    logits = np.array([[3, 0], [0, 2], [0, 1], [0.5, 0]], np.float32)  # right, right, wrong, wrong
+    coverage, accuracy = trace_coverage(logits, labels)
+    assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert accuracy == pytest.approx([1, 1, 2 / 3, 0.5])

@@ -33,8 +33,9 @@ def list_texts(figure):
 
 def test_figures_are_pngs_that_name_no_software(tmp_path, monkeypatch):
     figures = draw_figures(load(tmp_path, monkeypatch, models={"paper": 0.8}), PARAMS)
-    shared = {"accuracy.png", "loss.png", "comparison.png", "f1.png", "calibration.png"}
-    assert set(figures) == shared | {"confusion-paper.png"}
+    names = ["accuracy", "loss", "comparison", "f1", "calibration", "confidence", "coverage"]
+    names += ["confusion-paper", "mistakes-paper", "label-issues"]
+    assert set(figures) == {f"{name}.png" for name in names}
     for png in figures.values():
         image = Image.open(io.BytesIO(png))
         assert image.format == "PNG"
