@@ -29,6 +29,7 @@ OVERRIDES = {
     "finetune.tuned.test_flip": False,
     "finetune.tuned.batch_size": 32,
     "finetune.tuned.learning_rate": 1e-3,
+    "robustness.images": 100,
 }
 
 

@@ -1,7 +1,8 @@
 """Judge a trained model on the test images, which nothing before this stage reads.
 
 Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: metrics.json and the
-logits of every val and test image; and for `dvc plots` data/confusions/NAME.csv.
+logits of every val and test image; for `dvc plots` data/confusions/NAME.csv; and, with seconds
+that differ between equal runs, data/costs/NAME.json.
 Run: python -m stages.evaluate paper
 """
 
@@ -13,9 +14,10 @@ import torch
 from torch import nn
 
 from stages.runner import run_stage
+from vision.cost import measure_cost
 from vision.data import ImageSet, load_split
 from vision.files import write_array, write_json, write_rows
-from vision.inference import predict_logits, prepare_device
+from vision.inference import Classifier, predict_logits, prepare_device
 from vision.metrics import EvaluateParams, measure
 from vision.models import ModelSpec, load_model
 from vision.params import load_section, load_seed
@@ -23,6 +25,7 @@ from vision.params import load_section, load_seed
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")
 CONFUSIONS_DIR = Path("data/confusions")
+COSTS_DIR = Path("data/costs")
 LAST_EPOCH_FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "loss")
 
 
@@ -45,6 +48,8 @@ def main(name: str) -> None:
     write_array(out / "test_logits.npy", logits)
     write_json(out / "metrics.json", metrics)
     write_rows(CONFUSIONS_DIR / f"{name}.csv", name_predictions(test, logits))
+    cost = measure_cost(MODELS_DIR / name / "best.safetensors", Classifier(best, spec).eval())
+    write_json(COSTS_DIR / f"{name}.json", cost)
 
 
 def predict(

@@ -55,6 +55,11 @@ def write_tree(
         for subset in ("val", "test"):
             logits, _ = make_logits(classes, n_test, accuracy)
             write_array(predictions / f"{subset}_logits.npy", logits)
+        write_examination(root, name, accuracy)
+    pair = {"test": 0, "train": 0, "distance": 1, "difference": 0.01}
+    pair |= {"test_row": n_test, "train_row": 0}
+    found = {"n_test": n_test, "n_train": 8 * n_test, "pairs": [pair]}
+    write_json(root / "data/duplicates.json", found)
 
 
 def _write_images(
@@ -131,6 +136,23 @@ def write_training(
     write_rows(folder / "history.csv", history)
     write_json(folder / "summary.json", summary | facts)
     write_json(root / "data/timings" / f"{name}.json", timing)
+
+
+def write_examination(root: Path, name: str, accuracy: float) -> None:
+    """Write what the stages that look closer at a model leave."""
+    cost = {"device": "2 CPU cores (EPYC)", "threads": 2, "torch": "2.14.1", "bytes": 44_776_248}
+    cost |= {"flops_per_image": 74_000_000, "parameters": 11_181_642, "latency_ms": 7.5}
+    cost |= {"images_per_second": 410.0, "batch_sizes": [1, 128]}
+    write_json(root / f"data/costs/{name}.json", cost)
+    falling = [accuracy * (1 - severity / 10) for severity in range(1, 6)]
+    spoilt = {"n": 30, "clean": accuracy, "accuracies": {"noise": falling, "blur": falling[::-1]}}
+    write_json(root / f"data/robustness/{name}.json", spoilt)
+    has_places = name != "two-layer-fc"
+    layer = "layer2" if has_places else None
+    folder = root / "data/explanations" / name
+    write_json(folder / "images.json", {"layer": layer, "right": [0, 1], "wrong": [2]})
+    maps = np.random.default_rng(0).random((3 * has_places, 4, 4), np.float32)
+    write_array(folder / "maps.npy", maps)
 
 
 def make_logits(classes: tuple[str, ...], n: int, accuracy: float) -> tuple[np.ndarray, np.ndarray]:

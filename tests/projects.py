@@ -17,12 +17,14 @@ from vision.params import get_value, read_params
 
 ROOT = Path(__file__).parents[1]
 # Seconds, and what shows them; what trainings keep for themselves.
-DIFFERING = ("timings", "report.md", "report.html", "checkpoints")
+DIFFERING = ("timings", "costs", "report.md", "report.html", "checkpoints")
 SMALL: dict[str, Any] = {
     "data.source": "digits",
     "data.image_px": 16,
     "evaluate.bootstrap_resamples": 100,
+    "explain.images": 2,
     "plot.dpi": 50,
+    "robustness.images": 30,
     "baselines.two-layer-fc.epochs": 1,
     "baselines.two-layer-fc.hidden_units": 32,
     "baselines.three-layer-cnn.epochs": 1,

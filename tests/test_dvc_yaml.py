@@ -44,8 +44,10 @@ def test_imports_go_one_way() -> None:
         assert not [file for file in closure if file.startswith("flows/")], path
 
 
-def test_only_the_report_depends_on_timings() -> None:
-    assert [name for name in STAGES if "data/timings" in STAGES[name]["deps"]] == ["plot"]
+@pytest.mark.parametrize("folder", ["data/timings", "data/costs"])
+def test_only_the_report_depends_on_seconds(folder: str) -> None:
+    depends = [n for n in STAGES if any(dep.startswith(folder) for dep in STAGES[n]["deps"])]
+    assert depends == ["plot"]
 
 
 def test_no_command_holds_a_value_that_the_schema_does_not_check() -> None:

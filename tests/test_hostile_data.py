@@ -7,7 +7,16 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages import download, evaluate, plot, split, train_baselines
+from stages import (
+    download,
+    evaluate,
+    explain,
+    find_duplicates,
+    plot,
+    robustness,
+    split,
+    train_baselines,
+)
 from stages.runner import run_stage
 from tests.browser import open_browser
 from tests.projects import ROOT
@@ -40,6 +49,9 @@ def hostile(workspace: Path) -> Path:
     params = PARAMS | {
         "data": {"source": "photos", "image_px": 8},
         "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
+        "robustness": {"images": 6, "batch_size": 8},
+        "explain": {"images": 2},
+        "duplicates": {"max_distance": 0, "max_difference": 0.0},
         "plot": {"dpi": 50, "most_confused": 5},
     }
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
@@ -51,6 +63,9 @@ def run_all() -> None:
     split.main()
     train_baselines.main("fc")
     evaluate.main("fc")
+    robustness.main("fc")
+    explain.main("fc")
+    find_duplicates.main()
     plot.main()
 
 

@@ -56,6 +56,7 @@ SCALED_LOOK: dict[str, Any] = {
 }
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, ITU-R BT.709
 SHOWN = 12  # images in a gallery
+TWINS = 6  # pairs of duplicates
 MAX_SIDE = 16.0  # inches, of a confusion matrix
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
@@ -76,9 +77,14 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
             "calibration.png": draw_calibration(results),
             "confidence.png": draw_confidence(results),
             "coverage.png": draw_coverage(results),
+            "robustness.png": draw_robustness(results),
         }
+        if results.duplicates["pairs"]:
+            drawings["duplicates.png"] = draw_duplicates(results)
         for run in results.runs:
             drawings[f"confusion-{run.name}.png"] = draw_confusion(results, run)
+            if len(run.maps):
+                drawings[f"attention-{run.name}.png"] = draw_attention(results, run)
             if mistakes := results.find_mistakes(run, SHOWN):
                 title = f"{_label(run)}: its surest mistakes"
                 marks = results.mark(run)
@@ -242,6 +248,70 @@ def draw_coverage(results: Results) -> Figure:
     axes.set(xlim=(0, 100), ylim=(None, 100.5))
     title = "Accuracy where a model may leave out what it is least sure of"
     _title(figure, title, results.mark(), axes.get_lines())
+    return figure
+
+
+def draw_robustness(results: Results) -> Figure:
+    """Draw accuracy by the degree to which images are spoilt, a panel for each kind."""
+    kinds = list(results.runs[0].robustness["accuracies"])
+    figure, panels = _make_panels(len(kinds))
+    for axes, kind in zip(panels.flat, kinds, strict=False):
+        for number, run in enumerate(results.runs):
+            found = [run.robustness["clean"], *run.robustness["accuracies"][kind]]
+            look = {
+                "color": COLOURS[number % len(COLOURS)],
+                "marker": MARKERS[number % len(MARKERS)],
+            }
+            axes.plot(range(len(found)), 100 * np.array(found), ms=4, label=_label(run), **look)
+        axes.set(title=kind, xlabel="severity", ylim=(0, 100))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    n = results.runs[0].robustness["n"]
+    title = f"Accuracy on {n:,} spoilt test images; severity 0 is as they are"
+    _title(figure, title, results.mark(), panels[0, 0].get_lines())
+    return figure
+
+
+def draw_attention(results: Results, run: Run) -> Figure:
+    """Draw where a model looks: images that it gets right, then images that it gets wrong."""
+    right, wrong = run.explained["right"], run.explained["wrong"]
+    n_columns = max(len(right), len(wrong))
+    figure = Figure(figsize=(WIDTH, 3.9))
+    panels = figure.subplots(2, n_columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    chosen = [*zip(panels[0], right, strict=False), *zip(panels[1], wrong, strict=False)]
+    predicted, classes = run.test_logits.argmax(1), results.images.classes
+    for (axes, position), heat in zip(chosen, run.maps, strict=True):
+        pixels = results.images.read_test(position)
+        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
+        axes.imshow(pixels, interpolation="nearest")
+        axes.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
+        true, guess = (int(each[position]) for each in (results.images.test_labels, predicted))
+        words = shorten(classes[true], 16)
+        if true != guess:
+            words += f"\ntaken for {shorten(classes[guess], 16)}"
+        axes.set_title(words, loc="center", fontsize=8)
+    _title(figure, f"Where {_label(run)} looks: right above, wrong below", results.mark(run))
+    return figure
+
+
+def draw_duplicates(results: Results) -> Figure:
+    """Draw test images over their twins in the training images."""
+    pairs = results.duplicates["pairs"][:TWINS]
+    figure = Figure(figsize=(WIDTH, 3.7))
+    panels = figure.subplots(2, TWINS, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    images = results.images
+    for column, pair in enumerate(pairs):
+        for axes, kind in zip(panels[:, column], ("test", "train"), strict=True):
+            row = pair[f"{kind}_row"]
+            axes.imshow(images.all_pixels[row], interpolation="nearest")
+            label = shorten(images.classes[images.all_labels[row]], 16)
+            axes.set_title(f"{kind}: {label}", loc="center", fontsize=8)
+    title = "Test images and their twins in the training images, the likest first"
+    _title(figure, title, IMAGES_MARK * images.is_stand_in)
     return figure
 
 

@@ -1,5 +1,7 @@
 """Labels that may be wrong, by confident learning: Northcutt et al. (2021), in cleanlab."""
 
+import warnings
+
 import numpy as np
 from scipy.special import softmax
 
@@ -22,7 +24,11 @@ def find_label_issues(logits: np.ndarray, labels: np.ndarray, temperature: float
     if len(np.unique(labels)) < logits.shape[1]:
         return []
     probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
-    found = rank_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it finds fewer in a class of few images
+        found = rank_issues(
+            labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+        )
     predicted = probabilities.argmax(1)
     return [
         Mistake(int(i), int(labels[i]), int(predicted[i]), float(probabilities[i].max()))

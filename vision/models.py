@@ -9,7 +9,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from vision.files import write_bytes
 
@@ -87,6 +86,8 @@ def build_model(spec: ModelSpec) -> nn.Module:
         case "three-layer-cnn":
             return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
         case "resnet18":
+            from torchvision.models import resnet18  # takes seconds, which other networks save
+
             network: nn.Module = resnet18(num_classes=n_classes)
             return network
     raise ValueError(f"no architecture is called {spec.architecture!r}")

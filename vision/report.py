@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from vision.blocks import Block, Items, Matrix, Picture, Report, Section, Text
 from vision.calibration import N_BINS
-from vision.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, PlotParams
+from vision.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, PlotParams
 from vision.gallery import Mistake, Sheet, make_sheet, pick_by_cell
 from vision.paper import FIGURE_4, RECIPE
 from vision.runs import Results, Run
@@ -19,18 +19,22 @@ from vision.tables import (
     list_claims,
     list_conditions,
     list_confusions,
+    list_costs,
     list_f1,
     list_figure_4,
     list_models,
     list_pairs,
     list_recipes,
+    list_robustness,
     list_scores,
     list_stand_ins,
 )
 from vision.words import (
     describe_calibration,
     describe_curves,
+    describe_duplicates,
     describe_failures,
+    describe_robustness,
     describe_source,
     describe_transfer,
     describe_verdict,
@@ -68,6 +72,18 @@ DOUBTS = (
     "That is the criterion of confident learning (Northcutt et al., 2021, as cleanlab has it); "
     "many of these labels are right and the model is not. No label was changed, and none counts "
     "less."
+)
+CORRUPTIONS = (
+    "Kinds and degrees are those of CIFAR-10-C that need no further files (Hendrycks and "
+    "Dietterich, 2019), made here from the same test images for all models, with the seed of the "
+    "run."
+)
+TWINS_FOUND = (
+    "A twin is what a perceptual hash (imagehash) and then the pixels hold to be the same picture; "
+    "params.yaml has the limits. None was left out of any other figure."
+)
+ATTENTION = (
+    "Grad-CAM (Selvaraju et al., 2017, by captum): bright places speak for the predicted class."
 )
 TRAINING_FIGURES = (
     "Training figures are running means over an epoch, taken while the net still learns, on "
@@ -126,7 +142,10 @@ def build_report(results: Results, params: PlotParams) -> Report:
         _build_calibration(results),
         Section("Classes", [_show_f1(results), list_f1(results), *_show_difference(results)]),
         *(_build_model(results, run, params) for run in results.runs),
+        _build_robustness(results),
+        Section("Cost", [list_costs(results)]),
         *_build_label_issues(results),
+        _build_duplicates(results),
         Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
         Section("Recipes", [list_recipes(results)]),
     ]
@@ -211,6 +230,34 @@ def _build_calibration(results: Results) -> Section:
     return Section("Calibration", [*blocks, Text(CALIBRATION)])
 
 
+def _build_robustness(results: Results) -> Section:
+    kinds = join(results.runs[0].robustness["accuracies"])
+    picture = Picture(
+        file="robustness.png",
+        caption="Accuracy by the degree to which test images are spoilt",
+        alt=f"Accuracy by severity, a panel each for {kinds}, a line for each model.",
+        marks=results.mark(),
+    )
+    items = [(run.label, describe_robustness(run)) for run in results.runs]
+    blocks: list[Block] = [Items(items), list_robustness(results), picture, Text(CORRUPTIONS)]
+    return Section("Spoilt images", blocks)
+
+
+def _build_duplicates(results: Results) -> Section:
+    blocks: list[Block] = [Text(describe_duplicates(results), results.mark(results.best))]
+    if pairs := results.duplicates["pairs"][:TWINS]:
+        classes, labels = results.images.classes, results.images.all_labels
+        names = (classes[labels[pair["test_row"]]] for pair in pairs)
+        picture = Picture(
+            file="duplicates.png",
+            caption="Test images and their twins in the training images",
+            alt=f"Pairs of images: {join(names)}.",
+            marks=results.mark(results.best)[:1] if results.images.is_stand_in else "",
+        )
+        blocks.append(picture)
+    return Section("Twins in training", [*blocks, Text(TWINS_FOUND)])
+
+
 def _build_label_issues(results: Results) -> list[Section]:
     issues, best = results.label_issues, results.best
     if not issues:
@@ -272,6 +319,14 @@ def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
     blocks: list[Block] = [list_scores(results, run), matrix]
     if confusions:
         blocks.append(confusions)
+    if len(run.maps):
+        attention = Picture(
+            file=f"attention-{run.name}.png",
+            caption=f"Where {run.label} looks, at {run.explained['layer']}. {ATTENTION}",
+            alt="Images under heat maps, some predicted right and some wrong.",
+            marks=results.mark(run),
+        )
+        blocks.append(attention)
     if mistakes := results.find_mistakes(run, SHOWN):
         mistaken = Picture(
             file=f"mistakes-{run.name}.png",

@@ -23,6 +23,10 @@ from vision.significance import Pair, compare_pairs
 TRAINING_DIR = Path("data/training")
 TIMINGS_DIR = Path("data/timings")
 PREDICTIONS_DIR = Path("data/predictions")
+COSTS_DIR = Path("data/costs")
+ROBUSTNESS_DIR = Path("data/robustness")
+EXPLANATIONS_DIR = Path("data/explanations")
+DUPLICATES = Path("data/duplicates.json")
 IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
 
 T = TypeVar("T")
@@ -53,6 +57,7 @@ class Images:
     val_labels: np.ndarray  # (n,) int64, in the order of the predictions
     test_labels: np.ndarray
     all_pixels: np.ndarray  # (N, P, P, 3) uint8, of the whole data set, on disk
+    all_labels: np.ndarray  # (N,) int64
     test_rows: np.ndarray  # (n,) which of them are the test images
 
     def read_test(self, position: int) -> np.ndarray:
@@ -80,6 +85,10 @@ class Run:
     metrics: dict[str, Any]  # `per_class` in the order of the classes
     val_logits: np.ndarray  # (n, classes) float32, of the kept epoch
     test_logits: np.ndarray
+    cost: dict[str, Any]
+    robustness: dict[str, Any]
+    explained: dict[str, Any]  # the layer, and the test images that were looked into
+    maps: np.ndarray  # (n, h, w) float32 in 0..1: of the right ones, then of the wrong ones
 
     @property
     def rests_on_stand_in(self) -> bool:
@@ -97,6 +106,7 @@ class Run:
 class Results:
     images: Images
     runs: list[Run]
+    duplicates: dict[str, Any]  # test images that are in the training images too
 
     @property
     def best(self) -> Run:
@@ -129,6 +139,12 @@ class Results:
         temperature = self.find_temperature(self.best)
         return find_label_issues(self.best.test_logits, self.images.test_labels, temperature)
 
+    def judge_without_duplicates(self, run: Run) -> float:
+        """Return a model's accuracy on the test images that have no twin in training."""
+        right = run.test_logits.argmax(1) == self.images.test_labels
+        right = np.delete(right, [pair["test"] for pair in self.duplicates["pairs"]])
+        return float(right.mean()) if len(right) else float("nan")
+
     def find(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
 
@@ -154,9 +170,11 @@ def load_results(models: ModelsParams) -> Results:
         val_labels=labels[_read(SPLIT_DIR / "val.npy", "split", read_array)],
         test_labels=labels[test_rows],
         all_pixels=_read(RAW_DIR / "images.npy", "download", read_array),
+        all_labels=labels,
         test_rows=test_rows,
     )
-    return Results(images, [_load_run(name, names, models) for name in models.evaluate])
+    runs = [_load_run(name, names, models) for name in models.evaluate]
+    return Results(images, runs, _read(DUPLICATES, "find-duplicates"))
 
 
 def one_line(text: str) -> str:
@@ -178,6 +196,10 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
         metrics=metrics | {"per_class": scores},
         val_logits=_read(predictions / "val_logits.npy", judged, read_array),
         test_logits=_read(predictions / "test_logits.npy", judged, read_array),
+        cost=_read(COSTS_DIR / f"{name}.json", judged),
+        robustness=_read(ROBUSTNESS_DIR / f"{name}.json", f"robustness@{name}"),
+        explained=_read(EXPLANATIONS_DIR / name / "images.json", f"explain@{name}"),
+        maps=_read(EXPLANATIONS_DIR / name / "maps.npy", f"explain@{name}", read_array),
     )
 
 

@@ -261,6 +261,56 @@ def list_calibration(results: Results) -> Table:
     return Table(caption, header, rows, results.mark())
 
 
+def list_robustness(results: Results) -> Table:
+    kinds = list(results.runs[0].robustness["accuracies"])
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        means = measure_robustness(run)
+        figures = [run.robustness["clean"], sum(means.values()) / len(means), *means.values()]
+        rows.append((run.label, *map(share, figures)))
+    header = ("Model", "As they are", "Mean", *kinds)
+    n = results.runs[0].robustness["n"]
+    caption = f"Accuracy in percent on {n:,} test images, as they are, and spoilt to five degrees"
+    return Table(caption, header, rows, results.mark())
+
+
+def measure_robustness(run: Run) -> dict[str, float]:
+    """Return the accuracy on images spoilt in each way, the mean over the degrees."""
+    accuracies = run.robustness["accuracies"]
+    return {kind: sum(values) / len(values) for kind, values in accuracies.items()}
+
+
+def list_costs(results: Results) -> Table:
+    batch = results.runs[0].cost["batch_sizes"][-1]
+    header = (
+        "Model",
+        "Parameters",
+        "MB",
+        "GFLOP an image",
+        "Milliseconds, 1 image",
+        f"Images a second, {batch} at once",
+        "Seconds of training",
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            run.label,
+            f"{run.cost['parameters']:,}",
+            f"{run.cost['bytes'] / 1e6:.1f}",
+            f"{run.cost['flops_per_image'] / 1e9:.3f}",
+            f"{run.cost['latency_ms']:.1f}",
+            f"{run.cost['images_per_second']:,.0f}",
+            f"{run.timing['train_seconds']:,.0f}",
+        )
+        for run in results.runs
+    ]
+    device, threads = (results.runs[0].cost[key] for key in ("device", "threads"))
+    caption = (
+        f"What a model costs to use; times on {device}, {threads} thread{'s' * (threads != 1)}, "
+        "preparation of the images included, both views where a model looks at two"
+    )
+    return Table(caption, header, rows)
+
+
 def list_recipes(results: Results) -> Table:
     recipes = [run.training["recipe"] for run in results.runs]
     keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))

@@ -151,6 +151,33 @@ def find_most_confused(
     ]
 
 
+def describe_robustness(run: Run) -> str:
+    """Say what spoilt images cost a model, and which kind costs most."""
+    accuracies, clean = run.robustness["accuracies"], run.robustness["clean"]
+    means = {kind: float(np.mean(values)) for kind, values in accuracies.items()}
+    worst = min(means, key=lambda kind: means[kind])
+    mean = float(np.mean(list(means.values())))
+    return (
+        f"From {percent(clean)} as they are to {percent(mean)} on average. It bears {worst} worst: "
+        f"{percent(means[worst])}, and {percent(accuracies[worst][-1])} at the highest degree."
+    )
+
+
+def describe_duplicates(results: Results) -> str:
+    """Say how many test images are in training too, and what the best model is worth without."""
+    pairs, n = results.duplicates["pairs"], results.duplicates["n_test"]
+    exact = sum(pair["difference"] == 0 for pair in pairs)
+    if not pairs:
+        return f"None of the {n:,} test images has a twin among the training images."
+    best = results.best
+    without = results.judge_without_duplicates(best)
+    return (
+        f"{len(pairs):,} of the {n:,} test images have a twin among the training images, {exact:,} "
+        f"of them pixel for pixel. On the others the accuracy of {best.label} is "
+        f"{percent(without)}, {compare(without, best.metrics['accuracy'])} that on all."
+    )
+
+
 def describe_curves(run: Run) -> str:
     """Say how far training and validation part, and whether the net overfits."""
     history = run.history

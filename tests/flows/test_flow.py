@@ -120,7 +120,7 @@ def test_a_model_added_to_the_real_pipeline_is_in_the_flow(
     params["baselines"]["small"] = params["baselines"]["two-layer-fc"] | {"hidden_units": 8}
     params["models"]["baselines"].append("small")
     params["models"]["evaluate"].append("small")
-    assert run("as-it-is").message == "0 of 13 stages ran"
+    assert run("as-it-is").message == "0 of 22 stages ran"
     assert read_waits("as-it-is") == read_edges()
     PARAMS_FILE.write_text(yaml.safe_dump(params, sort_keys=False))
     assert run("added").message == (

@@ -72,7 +72,8 @@ def test_the_scheduled_deployment_runs_and_shows_its_artifacts(
     ended = wait_for(lambda: read_end(served, flow_run["id"]), 400)
     assert (ended["type"], ended["message"]) == (
         "COMPLETED",
-        "3 of 13 stages ran: train-baselines@two-layer-fc, evaluate@two-layer-fc, plot",
+        "5 of 22 stages ran: train-baselines@two-layer-fc, evaluate@two-layer-fc, "
+        "robustness@two-layer-fc, explain@two-layer-fc, plot",
     )
 
     listed = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}

@@ -39,7 +39,8 @@ def plotted(tmp_path_factory):
 
 def test_plot_writes_figures_metrics_curves_and_both_reports(plotted):
     figures = ["accuracy", "calibration", "comparison", "confidence", "coverage", "difference"]
-    figures += ["f1", "label-issues", "loss"]
+    figures += ["duplicates", "f1", "label-issues", "loss", "robustness"]
+    figures += ["attention-three-layer-cnn", "attention-paper"]
     figures += [f"{kind}-{name}" for kind in ("confusion", "mistakes") for name in MODELS]
     figures.sort()
     files = ["curves.csv", *(f"figures/{name}.png" for name in figures)]
@@ -70,7 +71,7 @@ def test_every_figure_of_the_markdown_report_exists(plotted):
     reports = plotted[0] / "reports"
     lines = (reports / "report.md").read_text().splitlines()
     files = [line.rpartition("](")[2][:-1] for line in lines if line.startswith("![")]
-    assert len(files) == 9 + 2 * len(MODELS)
+    assert len(files) == 11 + 3 * len(MODELS) - 1
     assert all((reports / file).is_file() for file in files)
 
 

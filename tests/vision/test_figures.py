@@ -34,7 +34,8 @@ def list_texts(figure):
 def test_figures_are_pngs_that_name_no_software(tmp_path, monkeypatch):
     figures = draw_figures(load(tmp_path, monkeypatch, models={"paper": 0.8}), PARAMS)
     names = ["accuracy", "loss", "comparison", "f1", "calibration", "confidence", "coverage"]
-    names += ["confusion-paper", "mistakes-paper", "label-issues"]
+    names += ["confusion-paper", "mistakes-paper", "label-issues", "attention-paper"]
+    names += ["robustness", "duplicates"]
     assert set(figures) == {f"{name}.png" for name in names}
     for png in figures.values():
         image = Image.open(io.BytesIO(png))

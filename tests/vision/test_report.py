@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -19,6 +20,8 @@ from vision.words import (
     compare,
     describe_calibration,
     describe_curves,
+    describe_duplicates,
+    describe_robustness,
     describe_transfer,
     describe_verdict,
     escape_markdown,
@@ -78,7 +81,7 @@ def make_run(
     logits = np.tile([0.0, 1.0], (20, 1))
     logits[list(right)] = [1.0, 0.0]
     rows = pd.DataFrame(list(history))
-    return Run(name, rows, training, timing, metrics | facts, logits, logits)
+    return Run(name, rows, training, timing, metrics | facts, logits, logits, {}, {}, {}, logits)
 
 
 def make_epoch(epoch, train_loss, train_accuracy, val_loss, val_accuracy):
@@ -90,7 +93,7 @@ def judge(*runs):
         classes = ("cat", "dog")
         test_labels = np.zeros(20, int)
 
-    return describe_verdict(Results(Images(), list(runs)))
+    return describe_verdict(Results(Images(), list(runs), {}))
 
 
 def test_verdict_names_the_best_its_lead_and_its_failures():
@@ -203,11 +206,11 @@ def test_transfer_is_judged_on_test_images_epochs_and_seconds():
     history = [make_epoch(1, 0, 0, 0, 0.5), make_epoch(2, 0, 0, 0, 0.7)]
     facts = {"family": "baselines", "val_accuracy": 0.6, "best_epoch": 9}
     baseline = make_run("cnn", accuracy=0.68, training=facts)
-    text = describe_transfer(Results(None, [baseline, make_run(history=history)]))
+    text = describe_transfer(Results(None, [baseline, make_run(history=history)], {}))
     assert "paper is 12.0 points above cnn" in text
     assert "60.0 % (epoch 9), in epoch 2. Its training took 1.0 times as long" in text
     alone = make_run(history=history, threads=1)
-    assert "times as long" not in describe_transfer(Results(None, [baseline, alone]))
+    assert "times as long" not in describe_transfer(Results(None, [baseline, alone], {}))
 
 
 def test_most_confused_pairs_rank_by_images_then_by_share():
@@ -285,7 +288,7 @@ class Balance(HTMLParser):
 def test_the_page_closes_its_tags_and_holds_its_images(tmp_path, monkeypatch):
     page = Balance(render(load(tmp_path, monkeypatch))[1])
     assert page.open == []
-    assert len(page.images) == 9 + len(MODELS)
+    assert len(page.images) == 11 + 2 * len(MODELS) - 1  # one of them looks at no place
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     assert all(image["alt"] for image in page.images)
 
@@ -301,8 +304,16 @@ def test_stand_in_images_are_marked_on_every_result_but_not_on_the_recipes(tmp_p
         "Recipes",
         "Test accuracy",
         "Calibration",
+        "Cost",
+        "Spoilt images",
+        "Twins in training",
     }
-    for title in ("Learning curves", "Test accuracy", "Calibration"):  # the last says how
+    for title in (
+        "Learning curves",
+        "Test accuracy",
+        "Calibration",
+        "Spoilt images",
+    ):  # the last says how
         *results, how = (b.marks for b in blocks[title])
         assert (set(results), how) == ({"†"}, "")
 
@@ -399,3 +410,28 @@ def test_a_small_data_set_of_two_classes_makes_a_report(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch, classes=("0", "1"), models={"paper": 1.0}, n_test=10)
     markdown, _ = render(results)
     assert "On the 10 test images, paper has an accuracy of 100.0 %" in markdown
+
+
+def test_what_spoilt_images_cost_names_the_worst_kind():
+    spoilt = {"clean": 0.9, "accuracies": {"noise": [0.8, 0.2], "blur": [0.7, 0.5]}}
+    words = describe_robustness(replace(make_run(), robustness=spoilt))
+    assert words == (
+        "From 90.0 % as they are to 55.0 % on average. It bears noise worst: 50.0 %, and 20.0 % at "
+        "the highest degree."
+    )
+
+
+def test_twins_are_counted_and_the_best_model_is_judged_without_them(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    words = describe_duplicates(results)
+    assert words.startswith("1 of the 60 test images have a twin among the training images, 0 of")
+    right = results.best.test_logits.argmax(1) == results.images.test_labels
+    assert f"is {100 * right[1:].mean():.1f} %" in words
+
+
+def test_no_twins_are_said_too(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    results.duplicates["pairs"] = []
+    assert describe_duplicates(results) == (
+        "None of the 60 test images has a twin among the training images."
+    )

@@ -1,0 +1,61 @@
+"""Find out where a trained model looks, in test images that it gets right and wrong.
+
+Reads data/raw, data/split, data/models/NAME, data/predictions/NAME/test_logits.npy; writes
+data/explanations/NAME.
+Run: python -m stages.explain paper
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from stages.runner import run_stage
+from vision.attention import explain, find_layer
+from vision.data import load_split
+from vision.files import read_array, write_array, write_json
+from vision.gallery import decide, find_mistakes
+from vision.models import load_model
+from vision.params import Section, load_section
+
+MODELS_DIR = Path("data/models")
+PREDICTIONS_DIR = Path("data/predictions")
+EXPLANATIONS_DIR = Path("data/explanations")
+
+
+class ExplainParams(Section):
+    images: int = Field(ge=1, le=24)  # of the right and of the wrong predictions
+
+
+def main(name: str) -> None:
+    params, out = load_section("explain", ExplainParams), EXPLANATIONS_DIR / name
+    model, spec = load_model(MODELS_DIR / name / "best.safetensors")
+    test = load_split("test")
+    logits, labels = read_array(PREDICTIONS_DIR / name / "test_logits.npy"), test.get_labels()
+    right = find_surest_of_each_class(logits, labels, params.images)
+    wrong = [mistake.position for mistake in find_mistakes(logits, labels, params.images)]
+    found = find_layer(model, spec)
+    facts = {"layer": found[0] if found else None, "right": right, "wrong": wrong}
+    write_json(out / "images.json", facts)
+    positions = np.array([*right, *wrong] if found else [], np.int64)
+    maps = np.zeros((0, 1, 1), np.float32)
+    if found and len(positions):
+        images = np.asarray(test.images[test.indices[positions]])
+        maps = explain(model, spec, images, logits[positions].argmax(1), found[1])
+    write_array(out / "maps.npy", maps)
+
+
+def find_surest_of_each_class(logits: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
+    """Return right predictions, the surest of each class, from the first class on."""
+    confidence, predicted = decide(logits)
+    chosen = []
+    for label in range(logits.shape[1]):
+        right = np.flatnonzero((labels == label) & (predicted == label))
+        if len(right):
+            chosen.append(int(right[np.argmax(confidence[right])]))
+    return chosen[:count]
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("explain", main, sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""Look for test images that are in the training images too.
+
+Reads data/raw, data/split; writes data/duplicates.json.
+Run: python -m stages.find_duplicates
+"""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import Field
+
+from stages.runner import run_stage
+from vision.data import load_split
+from vision.duplicates import HASH_BITS, find_duplicates
+from vision.files import write_json
+from vision.params import Section, load_section
+
+DUPLICATES = Path("data/duplicates.json")
+
+
+class DuplicatesParams(Section):
+    max_distance: int = Field(ge=0, le=HASH_BITS)  # bits of the perceptual hash
+    max_difference: float = Field(ge=0, le=1)  # root mean square of the pixels
+
+
+def main() -> None:
+    params = load_section("duplicates", DuplicatesParams)
+    train, test = load_split("train"), load_split("test")
+    found = find_duplicates(train, test, params.max_distance, params.max_difference)
+    write_json(
+        DUPLICATES,
+        params.model_dump()
+        | {
+            "n_test": len(test),
+            "n_train": len(train),
+            "pairs": [
+                asdict(twin)
+                | {
+                    "test_row": int(test.indices[twin.test]),
+                    "train_row": int(train.indices[twin.train]),
+                }
+                for twin in found
+            ],
+        },
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage("find-duplicates", main, sys.argv[1:]))
