@@ -80,7 +80,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "`evaluate.bootstrap_resamples`": set_to("evaluate.bootstrap_resamples", 200),
     "`robustness.images`": set_to("robustness.images", 20),
     "`explain.images`": set_to("explain.images", 1),
-    "`duplicates.max_distance`": set_to("duplicates.max_distance", 5),
+    "`duplicates.max_distance`": set_to("duplicates.max_distance", 9),
     "`plot.dpi`": set_to("plot.dpi", 60),
     "the code of a figure, vision/figures.py": lambda project: append(
         project / "vision/figures.py", "# new words\n"
