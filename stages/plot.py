@@ -22,6 +22,7 @@ from vision.report import (
     list_epochs,
     render_html,
     render_markdown,
+    render_model_card,
     summarise,
 )
 from vision.runs import ModelsParams, Results, load_results
@@ -40,6 +41,7 @@ def main() -> None:
     write_text(REPORTS_DIR / "report.md", render_markdown(report))
     page = render_html(report, figures, draw_sheets(results))
     write_text(REPORTS_DIR / "report.html", page)
+    write_text(REPORTS_DIR / "model-card.md", render_model_card(results))
     print_results(results)
 
 

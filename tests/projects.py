@@ -121,6 +121,7 @@ def find_processes(project: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # it ended while we looked
-            if process.pid != os.getpid() and process.cwd() == str(project):
+            ended = process.status() == psutil.STATUS_ZOMBIE  # init has only to take note of it
+            if not ended and process.pid != os.getpid() and process.cwd() == str(project):
                 found.append(process.pid)
     return found

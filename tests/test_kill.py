@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
@@ -21,6 +20,7 @@ from flows.locks import (
     check_rwlock,
     check_trees,
 )
+from tests.flows.toy import wait_until
 from tests.projects import commit, find_processes, hash_outs, repro, run
 
 pytestmark = pytest.mark.slow
@@ -82,9 +82,7 @@ def test_killed_at_many_moments_it_gives_the_same_bytes(
     monkeypatch.chdir(unmade)
     kills = plan_kills(unmade)
     while not run_until_killed(unmade, kills):
-        left = [psutil.Process(pid) for pid in find_processes(unmade)]
-        _, alive = psutil.wait_procs(left, timeout=10)
-        assert not alive
+        wait_until(lambda: not find_processes(unmade), seconds=10)
         assert not [finding for finding in check_lock_file(fix=True) if finding.kind == "bad"]
     assert not any(kills.values())
     assert hash_outs(unmade) == expected

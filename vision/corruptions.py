@@ -1,8 +1,8 @@
 """Spoil images in known ways and degrees, to see how soon a model fails.
 
-The kinds and their five degrees are those of CIFAR-10-C that need no further files: Hendrycks and
-Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (2019).
-They are for small images; the data set itself is not used.
+Kinds and degrees follow those of CIFAR-10-C that need no further files: Hendrycks and Dietterich,
+"Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (2019). They are
+for small images. The code is ours, so figures cannot be set beside published ones.
 """
 
 import io

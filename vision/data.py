@@ -54,7 +54,7 @@ class ImageSet:
 
 
 def load_split(name: str, raw: Path = RAW_DIR, split: Path = SPLIT_DIR) -> ImageSet:
-    """Open the `train`, `val` or `test` images. Only `evaluate` opens `test`."""
+    """Open the `train`, `val` or `test` images. No training opens `test`."""
     return ImageSet(
         images=read_array(raw / "images.npy"),
         labels=np.asarray(read_array(raw / "labels.npy")),

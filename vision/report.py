@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from vision.gallery import Mistake, Sheet, make_sheet, pick_by_cell
 from vision.paper import FIGURE_4, RECIPE
 from vision.runs import Results, Run
 from vision.tables import (
+    describe_hardware,
+    describe_weights,
     list_calibration,
     list_claims,
     list_conditions,
@@ -48,9 +51,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 CHOICE = (
     "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
-    "them if several share it. The test images are read by the evaluate stage alone, once training "
-    "is over; the test accuracy of the last epoch is given for comparison, and nothing was chosen "
-    "by it."
+    "them if several share it. No training reads the test images; the test accuracy of the last "
+    "epoch is given for comparison, and nothing was chosen by it."
 )
 INTERVALS = (
     "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
@@ -74,9 +76,9 @@ DOUBTS = (
     "less."
 )
 CORRUPTIONS = (
-    "Kinds and degrees are those of CIFAR-10-C that need no further files (Hendrycks and "
-    "Dietterich, 2019), made here from the same test images for all models, with the seed of the "
-    "run."
+    "Kinds and degrees follow CIFAR-10-C (Hendrycks and Dietterich, 2019), but were made here, "
+    "from the same test images for all models, with the seed of the run: the figures cannot be set "
+    "beside published ones."
 )
 TWINS_FOUND = (
     "A twin is what a perceptual hash (imagehash) and then the pixels hold to be the same picture; "
@@ -368,6 +370,32 @@ def render_html(
     template = _prepare(autoescape=True).get_template("report.html.j2")
     script = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
     return template.render(report=report, uris=uris, sheets=sheets, photos=photos, script=script)
+
+
+def render_model_card(results: Results) -> str:
+    """Describe the best model under the headings of the Hugging Face model card, in Markdown."""
+    run, images = results.best, results.images
+    environment = _prepare(autoescape=False)
+    environment.filters["md"] = escape_markdown
+    counts = (f"{images.split[subset]['n']:,} {subset}" for subset in ("train", "val", "test"))
+    facts = {
+        "run": run,
+        "images": images,
+        "n_models": len(results.runs),
+        "source": describe_source(images),
+        "weights": describe_weights(run),
+        "hardware": describe_hardware(run),
+        "failures": describe_failures(run, images.classes),
+        "calibration": describe_calibration(run, results),
+        "robustness": describe_robustness(run),
+        "duplicates": describe_duplicates(results),
+        "marks": results.mark(run),
+        "split": f"Split: {join(counts)}",
+        "recipe": list_recipes(replace(results, runs=[run])).rows,
+        "verdict": describe_verdict(results),
+        "scores": list_scores(results, run).rows,
+    }
+    return environment.get_template("model-card.md.j2").render(facts)
 
 
 def _inline(kind: str, content: bytes) -> str:

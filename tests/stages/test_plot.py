@@ -44,7 +44,7 @@ def test_plot_writes_figures_metrics_curves_and_both_reports(plotted):
     figures += [f"{kind}-{name}" for kind in ("confusion", "mistakes") for name in MODELS]
     figures.sort()
     files = ["curves.csv", *(f"figures/{name}.png" for name in figures)]
-    files += ["metrics.json", "report.html", "report.md"]
+    files += ["metrics.json", "model-card.md", "report.html", "report.md"]
     assert list(read_reports(plotted[0])) == [f"reports/{file}" for file in files]
 
 
@@ -64,7 +64,7 @@ def test_another_timing_touches_the_reports_alone(plotted, tmp_path):
     plot_here(tmp_path)
     before, after = read_reports(plotted[0]), read_reports(tmp_path)
     changed = {file for file in after if after[file] != before[file]}
-    assert changed == {"reports/report.html", "reports/report.md"}
+    assert changed == {"reports/model-card.md", "reports/report.html", "reports/report.md"}
 
 
 def test_every_figure_of_the_markdown_report_exists(plotted):

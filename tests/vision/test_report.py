@@ -13,7 +13,13 @@ from vision.figures import PlotParams
 from vision.files import read_json
 from vision.paper import FIGURE_4
 from vision.params import check_section
-from vision.report import build_report, render_html, render_markdown, summarise
+from vision.report import (
+    build_report,
+    render_html,
+    render_markdown,
+    render_model_card,
+    summarise,
+)
 from vision.runs import ModelsParams, Results, Run, load_results
 from vision.tables import list_claims, list_conditions
 from vision.words import (
@@ -26,6 +32,7 @@ from vision.words import (
     describe_verdict,
     escape_markdown,
     find_most_confused,
+    percent,
     shorten,
 )
 
@@ -435,3 +442,14 @@ def test_no_twins_are_said_too(tmp_path, monkeypatch):
     assert describe_duplicates(results) == (
         "None of the 60 test images has a twin among the training images."
     )
+
+
+def test_the_model_card_is_that_of_the_best_model_and_escapes_names(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, classes=HOSTILE, official=False)
+    card = render_model_card(results)
+    headings = re.findall(r"^#+ (.*)$", card, re.MULTILINE)
+    assert headings[0] == f"Model card: {results.best.name}"
+    assert {"Uses", "Bias, Risks, and Limitations", "Training Details", "Evaluation"} <= {*headings}
+    assert not re.search(r"(?<!\\)<script", card)
+    assert percent(results.best.metrics["accuracy"]) in card
+    assert "rest on stand-ins (†)" in card
