@@ -161,6 +161,18 @@ def doctor(
 
 
 @app.command()
+def compare(
+    before: Annotated[str, typer.Argument(help="A commit, an experiment, or workspace.")],
+    after: Annotated[str, typer.Argument(help="The same.")] = "workspace",
+    out: Annotated[Path, typer.Option(help="A folder for the report.")] = Path("comparison"),
+) -> None:
+    """Write a report of what differs between two runs, and whether it is significant."""
+    from flows.compare import compare as write
+
+    print(write(before, after, out))
+
+
+@app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A recipe's name, or a .safetensors file.")],
     images: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
@@ -222,3 +234,7 @@ def main() -> None:
         if told:  # typer has said so, and would end with status 1
             sys.exit(INTERRUPTED)
         raise
+
+
+if __name__ == "__main__":
+    main()

@@ -19,12 +19,25 @@ from vision.files import CHECKPOINTS, CHECKPOINTS_DIR
 
 def make_tree(tree: Path) -> None:
     """Make `tree` a fresh checkout of HEAD plus the tracked changes that are not committed."""
-    remove_tree(tree)
-    with _hold_git():
-        _git("worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
+    check_out(tree, "HEAD")
     changes = _git("diff", "--binary", "HEAD")
     if changes:
         _git("-C", str(tree), "apply", "--whitespace=nowarn", "-", given=changes)
+
+
+def check_out(tree: Path, revision: str) -> None:
+    """Make `tree` a fresh checkout of what git knows, or of an experiment, on our DVC cache."""
+    remove_tree(tree)
+    try:
+        known = f"{find_experiment(revision) or revision}^{{commit}}"
+        commit = _git("rev-parse", "--verify", "--quiet", known).decode().strip()
+    except PipelineError:
+        where = "see git log and dvc exp show"
+        raise PipelineError(
+            f"git knows no {revision!r}, nor is it an experiment: {where}"
+        ) from None
+    with _hold_git():
+        _git("worktree", "add", "--quiet", "--detach", str(tree), commit)
     with Config(str(tree / ".dvc")).edit("local") as local:
         local["cache"]["dir"] = str(Path(".dvc/cache").resolve())
     keep_site_cache(tree)
@@ -68,12 +81,19 @@ def save_experiment(tree: Path, name: str) -> None:
 
 def read_saved(name: str, path: str) -> str:
     """Return a file as an experiment recorded it."""
+    if commit := find_experiment(name):
+        return _git("show", f"{commit}:{path}").decode()
+    raise PipelineError(f"there is no experiment {name}: see dvc exp show")
+
+
+def find_experiment(name: str) -> str:
+    """Return the commit of an experiment, or nothing."""
     listed = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
     for line in listed.splitlines():
         commit, _, reference = line.partition(" ")
         if reference.rpartition("/")[2] == name:
-            return _git("show", f"{commit}:{path}").decode()
-    raise PipelineError(f"there is no experiment {name}: see dvc exp show")
+            return commit
+    return ""
 
 
 def read_head(path: Path) -> bytes:

@@ -129,6 +129,18 @@ def test_an_experiment_trains_one_model_and_shows_up(changed: Path) -> None:
     assert "faster" in run(changed, "dvc", "exp", "show", "--csv")
     assert "finetune.paper.learning_rate" in run(changed, "dvc", "params", "diff")
     assert "models.paper.val_accuracy" in run(changed, "dvc", "metrics", "diff")
+    compare_with_last_commit(changed)
+
+
+def compare_with_last_commit(project: Path) -> None:
+    """The report of the difference names the param, and no model but the one that changed."""
+    run(project, "python", "-m", "flows.cli", "compare", "HEAD", "faster")
+    text = (project / "comparison/report.md").read_text()
+    assert r"| finetune.paper.learning\_rate | 0.0001 | 0.003 |" in text
+    assert text.count("as before: the same predictions") == 3
+    run(project, "python", "-m", "flows.cli", "compare", "faster")
+    assert "as before" in (project / "comparison/report.md").read_text()
+    shutil.rmtree(project / "comparison")
 
 
 def test_plots_of_dvc_are_drawn(project: Path) -> None:

@@ -26,6 +26,7 @@ from tests.flows.toy import (
     read_times,
     wait_until,
 )
+from tests.projects import ROOT
 from vision.params import PARAMS_FILE, read_params
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
@@ -228,6 +229,26 @@ def test_a_cancelled_flow_leaves_no_process_and_no_lock(
     wait_until(lambda: is_running(new_toy))
     parent.send_signal(number)
     parent.wait()
+    assert_nothing_is_left(new_toy)
+
+
+def test_ctrl_c_is_one_line_and_status_130(new_toy: Path) -> None:
+    set_params(new_toy, {"fetch.seconds": 600})
+    code = "from flows.cli import main; main()"
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "run"],
+        cwd=new_toy,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        wait_until(lambda: is_running(new_toy))
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "interrupted: ending what runs\n" in errors
+    assert "Traceback" not in errors
     assert_nothing_is_left(new_toy)
 
 
