@@ -125,10 +125,11 @@ def test_a_model_added_to_the_real_pipeline_is_in_the_flow(
     assert read_waits("as-it-is") == read_edges()
     PARAMS_FILE.write_text(yaml.safe_dump(params, sort_keys=False))
     assert run("added").message == (
-        "3 of 15 stages ran: train-baselines@small, evaluate@small, plot"
+        "5 of 26 stages ran: train-baselines@small, evaluate@small, robustness@small, "
+        "explain@small, plot"
     )
     assert read_waits("added") == read_edges()
-    assert list(read_states("added").values()).count("Cached") == 12
+    assert list(read_states("added").values()).count("Cached") == 21
 
 
 def test_what_is_current_ends_as_cached_without_a_process(toy: Path) -> None:
