@@ -17,7 +17,7 @@ from vision.params import get_value, read_params
 
 ROOT = Path(__file__).parents[1]
 # Seconds, and what shows them; what trainings keep for themselves.
-DIFFERING = ("timings", "costs", "report.md", "report.html", "checkpoints")
+DIFFERING = ("timings", "costs", "report.md", "report.html", "model-card.md", "checkpoints")
 SMALL: dict[str, Any] = {
     "data.source": "digits",
     "data.image_px": 16,
