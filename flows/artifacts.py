@@ -1,12 +1,15 @@
 """What a flow run shows in Prefect's UI. Markdown and pictures are complete in themselves."""
 
 import base64
+import io
 import re
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from PIL import Image
 from prefect.artifacts import (
+    Artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -19,6 +22,8 @@ from flows.plan import PlannedStage
 from vision.files import read_json
 
 REPORTS = Path("reports")
+PICTURE_PX = 1000
+SEED = re.compile(r"^seed (\d+)$")  # of a recipe that is trained with several
 EPOCH = re.compile(r"^epoch (\d+)/(\d+)  (.+)$")
 
 
@@ -44,29 +49,37 @@ class EpochProgress:
 
     def __init__(self, stage: str) -> None:
         self.key = f"progress-{_slug(stage)}"
+        self.title = stage
         self.stage = stage
         self.artifact: UUID | None = None
 
     def read(self, line: str) -> None:
+        if seed := SEED.match(line):
+            self.title = f"{self.stage}, seed {seed[1]}"
         if not (match := EPOCH.match(line)):
             return
         percent = 100 * int(match[1]) / int(match[2])
-        description = f"{self.stage}, epoch {match[1]} of {match[2]}: {match[3]}"
+        description = f"{self.title}, epoch {match[1]} of {match[2]}: {match[3]}"
         if self.artifact:
             update_progress_artifact(self.artifact, percent, description)
         else:
             self.artifact = create_progress_artifact(percent, self.key, description)  # type: ignore[assignment]
 
 
-def publish_results(tree: Path, page: Path) -> None:
+def publish_results(tree: Path, page: Path, is_new: bool) -> None:
     """Publish the results table, the confusion matrices and the report of a tree.
 
     Args:
         page: the HTML report, where it stays.
+        is_new: whether a stage ran; pictures and report that the server has are not sent again.
     """
     folder = tree / REPORTS
     metrics = read_json(folder / "metrics.json")
     create_table_artifact(table=tabulate_results(metrics), key="results", description="Results")
+    page = page.resolve()
+    create_link_artifact(link=page.as_uri(), link_text=str(page), key="report-html")
+    if not is_new and Artifact.get("report"):
+        return
     for picture in sorted((folder / "figures").glob("confusion-*.png")):
         name = picture.stem.removeprefix("confusion-")
         create_markdown_artifact(
@@ -76,8 +89,6 @@ def publish_results(tree: Path, page: Path) -> None:
         )
     report = (folder / "report.md").read_text(encoding="utf-8")
     create_markdown_artifact(inline_pictures(report, folder), key="report", description="Report")
-    page = page.resolve()
-    create_link_artifact(link=page.as_uri(), link_text=str(page), key="report-html")
 
 
 def tabulate_results(metrics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -109,7 +120,12 @@ def _percent(fraction: float) -> str:
 
 
 def _inline(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    """Return a picture for a page: small, for the server passes no event of over 1.5 MB on."""
+    buffer = io.BytesIO()
+    with Image.open(picture) as image:
+        image.thumbnail((PICTURE_PX, PICTURE_PX))
+        image.save(buffer, "WEBP", quality=75, method=2)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _slug(text: str) -> str:

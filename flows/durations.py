@@ -43,9 +43,9 @@ def estimate(stage: PlannedStage, root: Path = Path()) -> float | None:
 def _read_timing(stage: PlannedStage, root: Path) -> dict[str, Any] | None:
     """Return what a training that DVC ran without us left behind."""
     timing = _read(root / TIMINGS.format(model=stage.name.partition("@")[2]))
-    if not timing or stage.recorded_epochs is None:
+    if "epochs" not in timing:
         return None
-    return {"seconds": timing["train_seconds"], "epochs": stage.recorded_epochs}
+    return {"seconds": timing["train_seconds"], "epochs": timing["epochs"]}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def pipeline(
         states = run_plan(plan, root, tree, force, jobs)
         failures = [str(state.message) for state in states.values() if _failed(state)]
         if not failures and (tree / "reports/metrics.json").exists():
-            publish_results(tree, _keep_page(tree, root, chosen))
+            is_new = any(state.name != STATE_NAMES["cached"] for state in states.values())
+            publish_results(tree, _keep_page(tree, root, chosen), is_new)
         if tree != root:
             _save(tree, chosen)
         if push:
@@ -159,7 +160,7 @@ def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
     """Run one stage and end in a state whose name says what that took."""
     logger = get_run_logger()
     if stage.verdict == "cached":
-        return Completed(name="Cached", message="its outs are current")
+        return Completed(name=STATE_NAMES["cached"], message="its outs are current")
     progress = EpochProgress(stage.name)
 
     def listen(line: str) -> None:

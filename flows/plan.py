@@ -47,8 +47,7 @@ class PlannedStage:
     reasons: tuple[str, ...]
     upstream: tuple[str, ...]
     meta: dict[str, Any]
-    epochs: int | None  # that its params ask for
-    recorded_epochs: int | None  # of its last run
+    epochs: int | None  # that its params ask for, repeats included
 
 
 def make_plan(
@@ -98,7 +97,6 @@ class _Planner:
         self.moved: set[str] = set()  # restored stages whose outs are not those of dvc.lock
 
     def plan(self, stage: PipelineStage, upstream: list[PipelineStage]) -> PlannedStage:
-        recorded_epochs = _find_epochs(_recorded_params(stage))
         reasons, unknown = self._find_reasons(stage, upstream)
         verdict = self._judge(stage, reasons, unknown)
         self.verdicts[_name(stage)] = verdict
@@ -111,7 +109,6 @@ class _Planner:
             upstream=tuple(map(_name, upstream)),
             meta=(stage.meta or {}).get("prefect", {}),
             epochs=_find_epochs({k: v for dep in stage.params for k, v in self._read(dep).items()}),
-            recorded_epochs=recorded_epochs,
         )
 
     def _find_reasons(
@@ -239,16 +236,10 @@ def _flatten(key: str, value: Any) -> dict[str, Any]:
     }
 
 
-def _recorded_params(stage: PipelineStage) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for dep in stage.params:
-        values |= dep.hash_info.value or {}
-    return values
-
-
 def _find_epochs(params: dict[str, Any]) -> int | None:
-    """Return the epochs that a recipe among a stage's params asks for."""
+    """Return the epochs, over all seeds, that a recipe among a stage's params asks for."""
     for value in params.values():
         if isinstance(value, dict) and isinstance(value.get("epochs"), int):
-            return int(value["epochs"])
+            repeats = value.get("repeats")
+            return int(value["epochs"]) * (1 + (repeats if isinstance(repeats, int) else 0))
     return None

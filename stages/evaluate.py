@@ -1,8 +1,8 @@
 """Judge a trained model on the test images, which nothing before this stage reads.
 
-Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: metrics.json and the
-logits of every val and test image; for `dvc plots` data/confusions/NAME.csv; and, with seconds
-that differ between equal runs, data/costs/NAME.json.
+Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: metrics.json, with the
+accuracies of further seeds, and the logits of every val and test image; for `dvc plots`
+data/confusions/NAME.csv; and, with seconds that differ between equal runs, data/costs/NAME.json.
 Run: python -m stages.evaluate paper
 """
 
@@ -44,6 +44,8 @@ def main(name: str) -> None:
     metrics["last_epoch"] = {key: last[key] for key in LAST_EPOCH_FIGURES} | {
         "epoch": last_spec.epoch
     }
+    if repeats := judge_repeats(name, val, test, params):
+        metrics["repeats"] = repeats
     write_array(out / "val_logits.npy", val_logits)
     write_array(out / "test_logits.npy", logits)
     write_json(out / "metrics.json", metrics)
@@ -58,6 +60,21 @@ def predict(
     """Return the logits: (n, classes) float32."""
     model.to(prepare_device()).to(memory_format=torch.channels_last)
     return predict_logits(model, spec, data, params.batch_size, f"predict epoch {spec.epoch}")
+
+
+def judge_repeats(
+    name: str, val: ImageSet, test: ImageSet, params: EvaluateParams
+) -> list[dict[str, float]]:
+    """Return the accuracies of the recipe's further trainings, a row for each seed."""
+    rows = []
+    for path in (MODELS_DIR / name).glob("seed-*.safetensors"):
+        model, spec = load_model(path)
+        row: dict[str, float] = {"seed": int(path.stem.removeprefix("seed-"))}
+        for subset, data in (("val", val), ("test", test)):
+            right = predict(model, spec, data, params).argmax(1) == data.get_labels()
+            row[f"{subset}_accuracy"] = float(right.mean())
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["seed"])
 
 
 def name_predictions(data: ImageSet, logits: np.ndarray) -> list[dict[str, str]]:

@@ -4,20 +4,25 @@ import sys
 from collections.abc import Callable
 
 from stages.runner import fingerprint, run_stage
-from vision.checkpoints import Checkpoint, open_checkpoint
+from vision.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 from vision.distributed import count_wanted, is_worker, join_processes, launch
 from vision.errors import ParamsError
 
 
-def run_training(stage: str, main: Callable[[str, Checkpoint], None], arguments: list[str]) -> int:
+def run_training(stage: str, main: Callable[[str, Checkpoints], None], arguments: list[str]) -> int:
     """Call `main` as `run_stage` does, in all processes, and return the exit status.
 
     Args:
-        main: takes the name of a recipe, and where to go on from.
+        main: takes the name of a recipe, and where each seed's training goes on from.
     """
 
     def go_on(name: str) -> None:
-        main(name, open_checkpoint(name, fingerprint(stage, name)))
+        decisive = fingerprint(stage, name, without="repeats")
+
+        def open_for(seed: int) -> Checkpoint:
+            return open_checkpoint(f"{name}-seed-{seed}", decisive | {"seed": str(seed)})
+
+        main(name, open_for)
 
     def start_workers(name: str) -> None:
         status = launch(count, f"stages.{stage.replace('-', '_')}", arguments)

@@ -124,8 +124,12 @@ def describe_os_error(error: OSError) -> str:
     return f"{path}: {error.strerror}"
 
 
-def fingerprint(stage: str, name: str = "") -> dict[str, str]:
-    """Return the sha256 of each dep and each param that dvc.yaml declares for a stage."""
+def fingerprint(stage: str, name: str = "", without: str = "") -> dict[str, str]:
+    """Return the sha256 of each dep and each param that dvc.yaml declares for a stage.
+
+    Args:
+        without: a key that sections of params are hashed without.
+    """
     text = DVC_FILE.read_text(encoding="utf-8")
     declared = yaml.safe_load(text)["stages"][stage]
     declared = declared if "cmd" in declared else declared["do"]
@@ -133,7 +137,7 @@ def fingerprint(stage: str, name: str = "") -> dict[str, str]:
     keys = [key.replace("${item.model}", name) for key in declared.get("params", [])]
     params = read_params()
     hashes = {str(path): _hash_path(path) for path in paths}
-    return hashes | {key: _hash_value(get_value(params, key)) for key in keys}
+    return hashes | {key: _hash_param(get_value(params, key), without) for key in keys}
 
 
 def check_unchanged(stage: str, before: dict[str, str], after: dict[str, str]) -> None:
@@ -148,6 +152,12 @@ def _hash_path(path: Path) -> str:
         files = sorted(file for file in path.rglob("*") if file.is_file())
         return _hash_value({str(file): sha256_of(file) for file in files})
     return sha256_of(path) if path.exists() else "missing"
+
+
+def _hash_param(value: Any, without: str) -> str:
+    if isinstance(value, dict):
+        value = {key: each for key, each in value.items() if key != without}
+    return _hash_value(value)
 
 
 def _hash_value(value: Any) -> str:

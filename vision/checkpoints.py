@@ -1,7 +1,7 @@
 """What a training needs to go on where it was ended, written after each epoch.
 
 data/checkpoints/
-    NAME-KEY.pt     KEY is of all that decides the training: code, params, inputs, torch's version
+    NAME-seed-SEED-KEY.pt   KEY is of all that decides the training: code, params, inputs, torch
 
 A training of anything else has another key, so it never goes on from here. The folder is no out of
 DVC's. CHECKPOINTS names another one; where it is set to nothing, no checkpoint is read or written.
@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,14 @@ class Checkpoint:
         by_age = sorted(self.path.parent.glob(f"{name}-{'?' * KEY_DIGITS}.pt"), key=_get_time)
         for old in by_age[:-KEPT]:
             old.unlink(missing_ok=True)
+
+
+Checkpoints = Callable[[int], Checkpoint]  # that of a seed
+
+
+def forget(_: int) -> Checkpoint:
+    """Return a checkpoint that keeps nothing, for every seed."""
+    return Checkpoint()
 
 
 def open_checkpoint(name: str, decisive: Mapping[str, str]) -> Checkpoint:

@@ -27,6 +27,8 @@ class TrainParams(OptimizerParams, AugmentParams):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     # of a moving average of the weights, step by step
     ema_decay: float = Field(0.0, ge=0, lt=1, exclude_if=not_)
+    # further trainings, with the next seeds: how much of a figure is luck
+    repeats: int = Field(0, ge=0, le=99, exclude_if=not_)
     test_flip: bool = False  # average the logits of an image and of its mirror image
     input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
     # what it sees in training instead

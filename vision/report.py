@@ -30,6 +30,7 @@ from vision.tables import (
     list_recipes,
     list_robustness,
     list_scores,
+    list_seeds,
     list_stand_ins,
 )
 from vision.words import (
@@ -56,8 +57,11 @@ CHOICE = (
 )
 INTERVALS = (
     "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
-    "right). They hold for other test images of the same kind, not for other seeds: each model was "
-    "trained once."
+    "right). They hold for other test images of the same kind, not for other seeds."
+)
+SEEDS = (
+    "Another seed is another order of the images and another new last layer, on the same split. "
+    "Everything else in this report is of the first training."
 )
 MCNEMAR = (
     "p is that of McNemar's exact test on the images that one of the two alone gets right, "
@@ -119,7 +123,18 @@ def _summarise(run: Run, results: Results) -> dict[str, Any]:
             "last_epoch_val_accuracy": training["last"]["val_accuracy"],
             "last_epoch_test_accuracy": metrics["last_epoch"]["accuracy"],
         }
+        | _summarise_seeds(run)
     )
+
+
+def _summarise_seeds(run: Run) -> dict[str, Any]:
+    means = {subset: mean for subset in ("val", "test") if (mean := run.average(subset))}
+    figures = {
+        f"{subset}_accuracy_{name}": value
+        for subset, mean in means.items()
+        for name, value in (("mean", mean.value), ("mean_low", mean.low), ("mean_high", mean.high))
+    }
+    return {"trainings": len(run.trainings), **figures} if figures else {}
 
 
 def list_epochs(results: Results) -> list[dict[str, Any]]:
@@ -140,7 +155,7 @@ def build_report(results: Results, params: PlotParams) -> Report:
         Section("All models", [list_models(results)]),
         *_compare_with_paper(results),
         _build_curves(results),
-        Section("Test accuracy", [_show_comparison(results), *_compare_models(results)]),
+        _build_comparison(results),
         _build_calibration(results),
         Section("Classes", [_show_f1(results), list_f1(results), *_show_difference(results)]),
         *(_build_model(results, run, params) for run in results.runs),
@@ -201,9 +216,13 @@ def _show_comparison(results: Results) -> Picture:
     )
 
 
-def _compare_models(results: Results) -> list[Block]:
-    pairs = list_pairs(results)
-    return [pairs, Text(MCNEMAR)] if pairs else []
+def _build_comparison(results: Results) -> Section:
+    blocks: list[Block] = [_show_comparison(results)]
+    if pairs := list_pairs(results):
+        blocks += [pairs, Text(MCNEMAR)]
+    if seeds := list_seeds(results):
+        blocks += [seeds, Text(SEEDS)]
+    return Section("Test accuracy", blocks)
 
 
 def _build_calibration(results: Results) -> Section:

@@ -18,7 +18,7 @@ from vision.gallery import Mistake, find_mistakes
 from vision.label_issues import find_label_issues
 from vision.paper import SOURCE
 from vision.params import Section, check_name
-from vision.significance import Pair, compare_pairs
+from vision.significance import Mean, Pair, bound_mean, compare_pairs
 
 TRAINING_DIR = Path("data/training")
 TIMINGS_DIR = Path("data/timings")
@@ -94,6 +94,21 @@ class Run:
     def rests_on_stand_in(self) -> bool:
         weights = self.training["pretrained"] or {}
         return weights.get("weights") == "imagenet" and not weights["official"]
+
+    @property
+    def trainings(self) -> list[dict[str, float]]:
+        """Seed, val and test accuracy of each training of the recipe: first the one judged."""
+        seed, val_accuracy = (self.training[key] for key in ("seed", "val_accuracy"))
+        test_accuracy = self.metrics["accuracy"]
+        first = {"seed": seed, "val_accuracy": val_accuracy, "test_accuracy": test_accuracy}
+        return [first, *self.metrics.get("repeats", [])]
+
+    def average(self, subset: str) -> Mean | None:
+        """Return the mean accuracy of the trainings on val or test, if there are several."""
+        if not self.metrics.get("repeats"):
+            return None
+        accuracies = [each[f"{subset}_accuracy"] for each in self.trainings]
+        return bound_mean(accuracies, self.metrics["confidence"])
 
     @property
     def label(self) -> str:

@@ -1,10 +1,11 @@
-"""Whether one model is better than another, from the images that only one of them gets right."""
+"""Whether one model is better than another, and how far one seed of a recipe is from the next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -18,6 +19,22 @@ class Pair:
     only_better: int  # images that it alone gets right
     only_other: int
     p: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a share over several trainings, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bound_mean(shares: Sequence[float], confidence: float) -> Mean:
+    """Return the mean of two shares or more with Student's t-interval, cut off at 0 and 1."""
+    mean, error = float(np.mean(shares)), float(stats.sem(shares))
+    margin = error * float(stats.t.ppf((1 + confidence) / 2, len(shares) - 1))
+    return Mean(mean, max(0.0, mean - margin), min(1.0, mean + margin))
 
 
 def compare_pairs(right: Mapping[str, np.ndarray]) -> list[Pair]:

@@ -26,7 +26,7 @@ def list_conditions(results: Results) -> Table:
     images, runs = results.images, results.runs
     rows = _list_image_conditions(images)
     rows += _group(runs, "Weights of", describe_weights)
-    rows += _group(runs, "Seed of", lambda run: f"{run.training['seed']} (n = 1, trained once)")
+    rows += _group(runs, "Seed of", describe_seeds)
     rows += _group(runs, "Hardware of", describe_hardware)
     return Table("What the figures were measured on", ("Condition", "Value"), rows, n_left=2)
 
@@ -63,6 +63,14 @@ def describe_weights(run: Run) -> str:
         f"{weights['name']}, {status}. {weights['note']} "
         f"SHA-256 {weights['sha256']} ({describe_check(weights)})"
     )
+
+
+def describe_seeds(run: Run) -> str:
+    first, *further = (f"{each['seed']}" for each in run.trainings)
+    if not further:
+        return f"{first} (n = 1, trained once)"
+    n = 1 + len(further)
+    return f"{first}; for mean and interval also {join(further)} (n = {n} trainings)"
 
 
 def describe_hardware(run: Run) -> str:
@@ -132,6 +140,26 @@ def _list_model(run: Run) -> tuple[str, ...]:
         share(metrics["last_epoch"]["accuracy"]),
         f"{run.timing['train_seconds']:,.0f}",
     )
+
+
+def list_seeds(results: Results) -> Table | None:
+    """List the recipes that were trained with several seeds."""
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        val, test = run.average("val"), run.average("test")
+        if val and test:
+            each = ", ".join(share(training["test_accuracy"]) for training in run.trainings)
+            figures = [
+                f"{share(mean.value)} [{share(mean.low)}, {share(mean.high)}]"
+                for mean in (val, test)
+            ]
+            rows.append((run.label, str(len(run.trainings)), *figures, each))
+    header = ("Model", "Trainings", "Val %", "Test %", "Test % of each")
+    level = results.runs[0].metrics["confidence"]
+    caption = (
+        f"Means over seeds, each training at its kept epoch, with {100 * level:g} % t-intervals"
+    )
+    return Table(caption, header, rows, results.mark()) if rows else None
 
 
 def list_claims(results: Results) -> Table:

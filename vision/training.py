@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vision.augmentation import Augmenter, Draws
 from vision.batches import count_batches, read_batch, split_batches, to_input
-from vision.checkpoints import Checkpoint
+from vision.checkpoints import Checkpoint, Checkpoints, forget
 from vision.data import ImageSet
 from vision.distributed import (
     add_up,
@@ -59,6 +59,28 @@ class Fit:
     last_state: dict[str, Tensor]
     seconds: float
     images_per_second: float  # forward, backward and step; validation apart
+
+
+def fit_seeds(
+    build: Callable[[], nn.Module],
+    spec: ModelSpec,
+    train: ImageSet,
+    val: ImageSet,
+    params: TrainParams,
+    seed: int,
+    plan: LayerPlan | None = None,
+    checkpoints: Checkpoints = forget,
+) -> Iterator[tuple[int, Fit]]:
+    """Fit anew with `seed`, and with as many further ones as the recipe says; yield each with it.
+
+    Args:
+        build: returns the network, with weights that the recipe draws at random from torch.
+    """
+    for each in range(seed, seed + 1 + params.repeats):
+        if params.repeats and is_first():
+            print(f"seed {each}", flush=True)
+        torch.manual_seed(each)
+        yield each, fit(build(), spec, train, val, params, each, plan, checkpoints(each))
 
 
 def fit(

@@ -57,7 +57,16 @@ def describe_verdict(results: Results) -> str:
     """Say which model is best on the test images, by how much, and where it fails."""
     ranking = results.rank()
     failures = describe_failures(ranking[0], results.images.classes)
-    return f"{_describe_lead(ranking, results.compare())} {failures}"
+    lead = _describe_lead(ranking, results.compare())
+    return " ".join(filter(None, [lead, _describe_seeds(ranking[0]), failures]))
+
+
+def _describe_seeds(run: Run) -> str:
+    mean = run.average("test")
+    if mean is None:
+        return ""
+    bounds = f"{100 * mean.low:.1f} to {percent(mean.high)}"
+    return f"Over {len(run.trainings)} seeds it has {percent(mean.value)} on average ({bounds})."
 
 
 def _describe_lead(ranking: list[Run], pairs: list[Pair]) -> str:

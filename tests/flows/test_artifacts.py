@@ -1,23 +1,28 @@
 import base64
+import io
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flows import artifacts
 from flows.artifacts import EpochProgress, inline_pictures, tabulate_results
 
-PNG = b"not really a picture"
 
-
-def test_pictures_of_a_report_go_into_its_text(tmp_path: Path) -> None:
+def test_pictures_of_a_report_go_into_its_text_no_larger_than_a_page(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures/loss.png").write_bytes(PNG)
+    Image.new("RGB", (1500, 900)).save(tmp_path / "figures/loss.png")
     text = "Before ![The loss (nats).](figures/loss.png) after, [a link](figures/loss.png)"
-    data = base64.b64encode(PNG).decode()
-    assert inline_pictures(text, tmp_path) == (
-        f"Before ![The loss (nats).](data:image/png;base64,{data}) after, "
-        "[a link](figures/loss.png)"
+    before, data, after = re.split(
+        r"data:image/webp;base64,([^)]+)", inline_pictures(text, tmp_path)
     )
+    assert (before, after) == (
+        "Before ![The loss (nats).](",
+        ") after, [a link](figures/loss.png)",
+    )
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.size == (1000, 600)
 
 
 def test_results_are_in_percent() -> None:
@@ -53,9 +58,15 @@ def test_progress_follows_the_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda key, percent, description: seen.append((percent, description)),
     )
     progress = EpochProgress("train-baselines@two-layer-fc")
-    for line in ("Running stage", "epoch 1/4  val loss 1.2", "", "epoch 2/4  val loss 1.1"):
+    for line in (
+        "Running stage",
+        "epoch 1/4  val loss 1.2",
+        "",
+        "seed 1",
+        "epoch 2/4  val loss 1.1",
+    ):
         progress.read(line)
     assert seen == [
         (25.0, "train-baselines@two-layer-fc, epoch 1 of 4: val loss 1.2"),
-        (50.0, "train-baselines@two-layer-fc, epoch 2 of 4: val loss 1.1"),
+        (50.0, "train-baselines@two-layer-fc, seed 1, epoch 2 of 4: val loss 1.1"),
     ]

@@ -14,9 +14,8 @@ def make_stage(
     name: str = "train@a",
     verdict: Verdict = "run",
     epochs: int | None = None,
-    recorded_epochs: int | None = None,
 ) -> PlannedStage:
-    return PlannedStage(name, verdict, (), (), {}, epochs, recorded_epochs)
+    return PlannedStage(name, verdict, (), (), {}, epochs)
 
 
 def test_a_stage_takes_as_long_as_it_last_took(tmp_path: Path) -> None:
@@ -42,8 +41,8 @@ def test_what_never_ran_here_has_no_estimate(tmp_path: Path) -> None:
 
 def test_a_training_that_dvc_ran_by_itself_counts(tmp_path: Path) -> None:
     (tmp_path / "data/timings").mkdir(parents=True)
-    (tmp_path / "data/timings/a.json").write_text(json.dumps({"train_seconds": 30.0}))
-    assert estimate(make_stage(epochs=6, recorded_epochs=3), tmp_path) == 60
+    (tmp_path / "data/timings/a.json").write_text(json.dumps({"train_seconds": 30.0, "epochs": 3}))
+    assert estimate(make_stage(epochs=6), tmp_path) == 60
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,14 @@ def test_the_fingerprint_names_each_declared_dep_and_param() -> None:
     assert set(fingerprint("draw")) == {"code.py"}
 
 
+def test_a_key_may_be_left_out_of_the_fingerprint() -> None:
+    whole = fingerprint("judge", "paper")
+    part = fingerprint("judge", "paper", without="epochs")
+    assert {key for key in whole if whole[key] != part[key]} == {"finetune.paper"}
+    Path("params.yaml").write_text("seed: 0\nfinetune: {paper: {epochs: 2}}\n")
+    assert fingerprint("judge", "paper", without="epochs") == part
+
+
 ROOT = Path(__file__).parents[2]
 STAGE = [sys.executable, "-m", "tests.stages.stage_that_waits", "paper"]
 PARENT = """

@@ -106,6 +106,34 @@ def test_training_never_opens_the_test_images(project: Path) -> None:
     assert (project / "data/models/fc/best.safetensors").exists()
 
 
+def test_a_repeat_is_the_training_of_the_next_seed_on_the_same_split(project: Path) -> None:
+    def set_params(seed: int, **knobs: int) -> None:
+        recipe = PARAMS["baselines"]["fc"] | knobs
+        params = PARAMS | {"seed": seed, "baselines": {"fc": recipe}}
+        (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+    set_params(0, repeats=2)
+    train_baselines.main("fc")
+    evaluate.main("fc")
+    rows = read_metrics(project, "fc")["repeats"]
+    models = project / "data/models/fc"
+    repeated = (models / "seed-1.safetensors").read_bytes()
+    assert (project / "data/training/fc/seed-2.csv").exists()
+    set_params(1)
+    train_baselines.main("fc")
+    evaluate.main("fc")
+    assert (models / "best.safetensors").read_bytes() == repeated
+    assert [path.name for path in models.glob("seed-*")] == []
+    summary = json.loads((project / "data/training/fc/summary.json").read_text())
+    assert isinstance(rows, list)
+    assert rows[0] == {
+        "seed": 1,
+        "val_accuracy": summary["val_accuracy"],
+        "test_accuracy": read_metrics(project, "fc")["accuracy"],
+    }
+    assert rows[1]["seed"] == 2
+
+
 def test_the_recipe_for_gpus_runs_on_a_few_small_images(project: Path) -> None:
     recipe = read_params(ROOT / "params.yaml")["finetune"]["large"]
     small = {"weights": "none", "epochs": 2, "px_by_epoch": [32, 40], "input_px": 40}

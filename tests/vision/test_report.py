@@ -413,6 +413,25 @@ def test_the_models_of_the_report_are_those_that_are_trained(evaluate):
         check_section("models", values, ModelsParams)
 
 
+def test_several_seeds_are_averaged_beside_the_one_that_is_judged(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.5, "paper": 0.85})
+    metrics = results.runs[1].metrics
+    accuracy = metrics["accuracy"]
+    metrics["repeats"] = [
+        {"seed": seed, "val_accuracy": 0.8, "test_accuracy": accuracy + step / 100}
+        for seed, step in ((1, -2), (2, 2))
+    ]
+    summary = summarise(results)["models"]
+    assert summary["paper"]["trainings"] == 3
+    assert summary["paper"]["test_accuracy_mean"] == pytest.approx(accuracy)
+    assert "trainings" not in summary["two-layer-fc"]
+    markdown, page = render(results)
+    assert f"Over 3 seeds it has {100 * accuracy:.1f} % on average" in markdown
+    assert "Means over seeds" in page
+    assert "| Seed of two-layer-fc | 0 (n = 1, trained once) |" in markdown
+    assert "| Seed of paper | 0; for mean and interval also 1 and 2 (n = 3 trainings) |" in markdown
+
+
 def test_a_small_data_set_of_two_classes_makes_a_report(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch, classes=("0", "1"), models={"paper": 1.0}, n_test=10)
     markdown, _ = render(results)
