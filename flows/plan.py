@@ -8,9 +8,11 @@ private one, dvc is pinned, and the tests hold the plan to what DVC then runs.
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 from dvc.dependency import ParamsDependency
 from dvc.output import Output
@@ -19,6 +21,7 @@ from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc.utils import serialize
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 
@@ -66,14 +69,14 @@ def make_plan(
     Raises:
         PipelineError: DVC cannot read the project, or a target is not a stage.
     """
-    with _PLANNING:
+    params = read_params(root / PARAMS_FILE)
+    apply_overrides(params, overrides or {})
+    with _PLANNING, _showing(params):
         try:
             with Repo(str(root)) as repo:
                 graph = repo.index.graph
                 stages = [stage for stage in graph if isinstance(stage, PipelineStage)]
                 wanted = _find_targets(stages, targets)
-                params = read_params(root / PARAMS_FILE)
-                apply_overrides(params, overrides or {})
                 planner = _Planner(repo, params, force)
                 return [
                     planner.plan(stage, sorted(graph.successors(stage), key=_name))
@@ -83,6 +86,18 @@ def make_plan(
             if type(error).__module__.partition(".")[0] != "dvc":
                 raise
             raise PipelineError(f"no plan: {error}") from error
+
+
+@contextmanager
+def _showing(params: dict[str, Any]) -> Iterator[None]:
+    """Let DVC fill in dvc.yaml, its matrices above all, from these params."""
+    load = serialize.load_path
+
+    def load_shown(path: str, *args: Any, **options: Any) -> Any:
+        return params if Path(path).name == PARAMS_FILE.name else load(path, *args, **options)
+
+    with mock.patch.object(serialize, "load_path", load_shown):
+        yield
 
 
 class _Planner:

@@ -11,7 +11,7 @@ from vision.blocks import Block, Items, Picture, Report, Section, Table, Text
 from vision.figures import SHOWN, STYLE, draw_curves, draw_images, render
 from vision.gallery import Mistake, decide
 from vision.runs import Results, Run
-from vision.significance import compare_pairs
+from vision.significance import compare_pairs, correct
 from vision.tables import NONE, difference, share
 from vision.words import join, p_value
 
@@ -66,13 +66,6 @@ def compare(before: Version, after: Version) -> list[Change]:
         Change(run, other, _list(now & ~was), _list(was & ~now), p)
         for (run, other, was, now), p in zip(found, correct(raw), strict=True)
     ]
-
-
-def correct(raw: list[float]) -> list[float]:
-    """Return p values corrected for their number, after Holm."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(raw, method="holm")[1]] if raw else []
 
 
 def has_same_tests(before: Version, after: Version) -> bool:

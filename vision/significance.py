@@ -44,11 +44,13 @@ def compare_pairs(right: Mapping[str, np.ndarray]) -> list[Pair]:
         right: by model, (n,) bool: which of the same images it gets right.
     """
     counted = [_count(right, a, b) for a, b in combinations(right, 2)]
-    if not counted:
-        return []
     raw = [mcnemar([[0, first], [second, 0]], exact=True).pvalue for _, _, first, second in counted]
-    corrected = multipletests(raw, method="holm")[1]
-    return [Pair(*counts, float(p)) for counts, p in zip(counted, corrected, strict=True)]
+    return [Pair(*counts, p) for counts, p in zip(counted, correct(raw), strict=True)]
+
+
+def correct(raw: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number, after Holm."""
+    return [float(p) for p in multipletests(raw, method="holm")[1]] if raw else []
 
 
 def _count(right: Mapping[str, np.ndarray], a: str, b: str) -> tuple[str, str, int, int]:

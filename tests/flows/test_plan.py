@@ -40,6 +40,16 @@ def test_stages_come_after_those_that_they_need(toy: Path) -> None:
         assert set(stage.upstream) <= {other.name for other in stages[:i]}
 
 
+def test_a_list_that_is_only_thought_of_adds_and_takes_away_stages(toy: Path) -> None:
+    params = yaml.safe_load((toy / "params.yaml").read_text())
+    params["recipes"]["new"] = {"seconds": 0}
+    (toy / "params.yaml").write_text(yaml.safe_dump(params))
+    stages = plan(toy, "names=[slow,new]")
+    assert {*stages} == {*ALL, "train@new"} - {"train@quick"}
+    assert stages["train@new"].reasons == ("it has never run",)
+    assert {name for name in stages if stages[name].verdict == "run"} == {"train@new"}
+
+
 def test_a_changed_param_says_from_what_to_what(toy: Path) -> None:
     stages = plan(toy, "recipes.slow.seconds=0.5")
     assert stages["train@slow"].verdict == "run"
