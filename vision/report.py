@@ -60,8 +60,8 @@ INTERVALS = (
     "right). They hold for other test images of the same kind, not for other seeds."
 )
 SEEDS = (
-    "Another seed is another order of the images and another new last layer, on the same split. "
-    "Everything else in this report is of the first training."
+    "Another seed is another order of the images and other weights where they are drawn at random, "
+    "on the same split. Everything else in this report is of the first training."
 )
 MCNEMAR = (
     "p is that of McNemar's exact test on the images that one of the two alone gets right, "
