@@ -87,7 +87,7 @@ def build_comparison(before: Version, after: Version) -> tuple[Report, dict[str,
         Section("In short", [Items(_describe_all(changes)), *_warn(before, after)]),
         Section("Params", [list_params(before, after)]),
         Section("Accuracy", [list_accuracies(changes), Text(MCNEMAR)]),
-        Section("Classes", [list_classes(before, changes)]),
+        Section("Classes", [list_classes(before, after, changes)]),
         *(_show_changes(change, figures) for change in changes if change.mended or change.broken),
         Section("Learning curves", _show_curves(before, after)),
     ]
@@ -131,22 +131,19 @@ def list_accuracies(changes: list[Change]) -> Table:
     )
 
 
-def list_classes(before: Version, changes: list[Change]) -> Table:
-    names = before.results.images.classes
-    columns = [
-        [
-            difference(now["f1"], was["f1"])
-            for was, now in zip(
-                change.before.metrics["per_class"],
-                change.after.metrics["per_class"],
-                strict=False,
+def list_classes(before: Version, after: Version, changes: list[Change]) -> Table:
+    """List the classes that both runs have."""
+    old, new = (version.results.images.classes for version in (before, after))
+    rows: list[tuple[str, ...]] = []
+    for name in (name for name in old if name in new):
+        scores = [
+            (
+                change.after.metrics["per_class"][new.index(name)]["f1"],
+                change.before.metrics["per_class"][old.index(name)]["f1"],
             )
+            for change in changes
         ]
-        for change in changes
-    ]
-    rows: list[tuple[str, ...]] = [
-        (name, *each) for name, *each in zip(names, *columns, strict=False)
-    ]
+        rows.append((name, *(difference(now, was) for now, was in scores)))
     header = ("Class", *(change.after.name for change in changes))
     return Table("F1 by class: points gained or lost", header, rows, is_sortable=True)
 

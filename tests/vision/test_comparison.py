@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from tests.fake_results import MODELS, write_tree
-from vision.comparison import Version, build_comparison, compare, list_params
+from vision.comparison import (
+    Version,
+    build_comparison,
+    compare,
+    list_classes,
+    list_params,
+)
 from vision.params import load_section, read_params
 from vision.report import render_html, render_markdown
 from vision.runs import ModelsParams, load_results
@@ -71,3 +77,14 @@ def test_a_model_that_one_run_lacks_is_named(tmp_path: Path) -> None:
     after = make_version(tmp_path, "new", {"paper": 0.9})
     report, _ = build_comparison(before, after)
     assert "old alone has two-layer-fc and three-layer-cnn." in render_markdown(report)
+
+
+def test_classes_are_matched_by_name_and_only_shared_ones_are_compared(tmp_path: Path) -> None:
+    before = make_version(tmp_path, "old", MODELS, classes=("cat", "dog", "ship"))
+    after = make_version(tmp_path, "new", MODELS, classes=("ship", "cat", "frog"))
+    table = list_classes(before, after, compare(before, after))
+    assert [row[0] for row in table.rows] == ["cat", "ship"]
+    was, now = (version.results.runs[0].metrics["per_class"] for version in (before, after))
+    assert float(table.rows[1][1].replace("\N{MINUS SIGN}", "-")) == pytest.approx(
+        100 * (now[0]["f1"] - was[2]["f1"]), abs=0.051
+    )
