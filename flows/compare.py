@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flows.workspace import check_out, remove_tree, run_dvc
 from vision.comparison import Version, build_comparison
+from vision.errors import DataError
 from vision.files import write_bytes, write_text
 from vision.params import load_section, read_params
 from vision.report import render_html, render_markdown
@@ -44,7 +45,11 @@ def _open(name: str, side: str) -> Iterator[Version]:
     check_out(tree, name)
     try:
         run_dvc(tree, "checkout", "--quiet", "--force", "--allow-missing")
-        yield _load(tree, name)
+        try:
+            version = _load(tree, name)
+        except DataError as error:
+            raise DataError(f"{name} lacks results that a report needs: {error}") from None
+        yield version
     finally:
         remove_tree(tree)
 
