@@ -99,7 +99,7 @@ def test_killed_at_many_moments_it_gives_the_same_bytes(
     stages = run(unmade, "dvc", "stage", "list", "--name-only").split()
     kills = Kills(random.Random(0), set(stages))
     while not run_until_killed(unmade, kills):
-        wait_until(lambda: not find_processes(unmade), seconds=10)
+        wait_until(lambda: not find_processes(unmade))
         assert not [finding for finding in check_lock_file(fix=True) if finding.kind == "bad"]
     assert (kills.left, kills.spared) == (0, set())
     assert hash_outs(unmade) == expected
@@ -128,6 +128,7 @@ def test_a_training_killed_in_its_last_epoch_goes_on_from_the_one_before(changed
             if line.startswith("epoch 2/3"):
                 process.kill()
                 break
+    wait_until(lambda: not find_processes(changed))  # it may be writing its checkpoint
     lines = run(changed, *command).splitlines()
     assert any(line.startswith("going on after epoch") for line in lines)
     assert not any(line.startswith("epoch 1/3") for line in lines)
