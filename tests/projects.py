@@ -32,6 +32,7 @@ SMALL: dict[str, Any] = {
     "finetune.paper.weights": "none",
     "finetune.tuned.epochs": 1,
     "finetune.tuned.input_px": 16,
+    "finetune.tuned.px_by_epoch": None,
     "finetune.tuned.weights": "none",
 }
 
