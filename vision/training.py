@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vision.augmentation import Augmenter, Draws
 from vision.batches import count_batches, read_batch, split_batches, to_input
 from vision.checkpoints import Checkpoint, Checkpoints, forget
+from vision.convolutions import speeding_up_small_maps
 from vision.data import ImageSet
 from vision.distributed import (
     add_up,
@@ -249,7 +250,7 @@ class Trainer:
         Returns:
             The share's part of the mean loss, () nats, and its logits, (B, classes).
         """
-        with autocast(self.device, self.spec):
+        with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
             logits = network(x)
         smoothing = self.params.label_smoothing
         loss = measure_loss(logits.float(), labels, n_whole, smoothing)
