@@ -27,7 +27,7 @@ from dvc_data.hashfile.meta import Meta
 
 from flows.overrides import apply_overrides
 from vision.errors import PipelineError
-from vision.params import PARAMS_FILE, get_value, read_params
+from vision.params import PARAMS_FILE, flatten, get_value, read_params
 
 Verdict = Literal["cached", "restore", "run", "maybe"]
 _PLANNING = threading.Lock()  # DVC's objects are not made for threads
@@ -237,18 +237,10 @@ def _describe_status(item: Output) -> list[str]:
 
 def _diff_params(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     for key in new:
-        before, after = _flatten(key, old.get(key)), _flatten(key, new[key])
+        before, after = (dict(flatten({key: params.get(key)})) for params in (old, new))
         for path in dict.fromkeys([*before, *after]):
             if before.get(path) != after.get(path):
                 yield f"{path}: {before.get(path, 'unset')} -> {after.get(path, 'unset')}"
-
-
-def _flatten(key: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {key: value}
-    return {
-        path: leaf for k, v in value.items() for path, leaf in _flatten(f"{key}.{k}", v).items()
-    }
 
 
 def _find_epochs(params: dict[str, Any]) -> int | None:

@@ -13,7 +13,7 @@ from stages.processes import run_training
 from vision.checkpoints import Checkpoints, forget
 from vision.data import load_split
 from vision.finetuning import FinetuneParams, ResNetPlan, count_trainable
-from vision.models import build_model, load_backbone
+from vision.models import build_model, load_backbone, outline_model
 from vision.params import load_section, load_seed
 from vision.pretrained import IMAGENET_CHANNELS, load_pretrained, load_pretrained_manifest
 from vision.recipes import describe_model
@@ -25,7 +25,8 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
     seed, params = load_seed(), load_section(f"finetune.{name}", FinetuneParams)
     train, val = load_split("train"), load_split("val")
     weights = load_pretrained(name)
-    spec = describe_model("resnet18", params, train, IMAGENET_CHANNELS if weights else None)
+    channels = IMAGENET_CHANNELS if weights else None
+    spec = describe_model("resnet18", params, train, channels, **params.get_options())
 
     def build() -> nn.Module:
         model = build_model(spec)
@@ -36,7 +37,7 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
     facts = {
         "family": "finetune",
         "pretrained": load_pretrained_manifest(name),
-        "trainable_parameters": count_trainable(build(), params),
+        "trainable_parameters": count_trainable(outline_model(spec), params),
     }
     plan = ResNetPlan(params)
     fits = fit_seeds(build, spec, train, val, params, seed, plan, checkpoints)

@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from vision.death_signal import end_with_parent
 from vision.errors import BusyError, ChangedError, ParamsError, PipelineError
@@ -26,6 +26,7 @@ from vision.params import check_name, get_value, read_params
 DVC_FILE = Path("dvc.yaml")
 LOCKS_DIR = Path(".dvc/tmp/stages")
 DVC_STAGE = "DVC_STAGE"  # environment variable that DVC sets for its stages
+ENDING_S = 20  # that a killed copy may take: it ends the checkpoint that it is writing
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -94,14 +95,20 @@ def holding(stage: str, name: str = "") -> Iterator[None]:
     """Keep a second copy of a stage out of this folder; the lock goes with the process.
 
     Raises:
-        BusyError: a copy is at work.
+        BusyError: a copy is at work, and stays so for ENDING_S.
     """
     title = "@".join(filter(None, [stage, name]))
-    lock = LOCKS_DIR / f"{title}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    LOCKS_DIR.mkdir(parents=True, exist_ok=True)
+    with _acquire(FileLock(LOCKS_DIR / f"{title}.lock"), title):
+        yield
+
+
+def _acquire(lock: BaseFileLock, title: str) -> AbstractContextManager[object]:
+    with suppress(Timeout):
+        return lock.acquire(timeout=0)
+    print(f"{title} is at work in this folder: giving it {ENDING_S} s to end", flush=True)
     try:
-        with FileLock(lock, timeout=0):
-            yield
+        return lock.acquire(timeout=ENDING_S)
     except Timeout:
         raise BusyError(
             f"{title} is at work in this folder already: wait for it or end it"

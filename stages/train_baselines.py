@@ -12,7 +12,7 @@ from stages.processes import run_training
 from vision.baselines import load_baseline
 from vision.checkpoints import Checkpoints, forget
 from vision.data import load_split
-from vision.models import build_model, count_parameters
+from vision.models import build_model, count_parameters, outline_model
 from vision.params import load_seed
 from vision.recipes import describe_model
 from vision.results import save_trainings
@@ -30,7 +30,7 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
     facts = {
         "family": "baselines",
         "pretrained": None,
-        "trainable_parameters": count_parameters(build()),
+        "trainable_parameters": count_parameters(outline_model(spec)),
     }
     fits = fit_seeds(build, spec, train, val, params, seed, checkpoints=checkpoints)
     save_trainings(name, spec, params, fits, facts)

@@ -10,6 +10,7 @@ from matplotlib import style
 from vision.blocks import Block, Items, Picture, Report, Section, Table, Text
 from vision.figures import SHOWN, STYLE, draw_curves, draw_images, render
 from vision.gallery import Mistake, decide
+from vision.params import flatten
 from vision.runs import Results, Run
 from vision.significance import compare_pairs, correct
 from vision.tables import NONE, difference, share
@@ -102,15 +103,6 @@ def list_params(before: Version, after: Version) -> Table:
     ]
     caption = "Params that differ" if rows else "No param differs"
     return Table(caption, ("Param", before.name, after.name), rows, n_left=3)
-
-
-def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield `section.key` and value."""
-    for key, value in params.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def list_accuracies(changes: list[Change]) -> Table:

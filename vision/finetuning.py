@@ -21,8 +21,13 @@ class FinetuneParams(TrainParams):
     head_epochs: int = Field(0, ge=0)  # first epochs that train the new last layer alone
     # of all but the head; null: as the head's
     body_learning_rate: float | None = Field(None, gt=0, exclude_if=not_)
+    max_pool: bool = Field(True, exclude_if=bool)  # false: maps twice as wide, after the stem
     # compute what frozen layers give once, not in every epoch
     cache_features: bool = Field(False, exclude_if=not_)
+
+    def get_options(self) -> dict[str, Any]:
+        """Return the arguments of the architecture that are not as torchvision has them."""
+        return {} if self.max_pool else {"max_pool": False}
 
     @model_validator(mode="after")
     def _check_features(self) -> "FinetuneParams":

@@ -86,11 +86,28 @@ def build_model(spec: ModelSpec) -> nn.Module:
         case "three-layer-cnn":
             return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
         case "resnet18":
-            from torchvision.models import resnet18  # takes seconds, which other networks save
-
-            network: nn.Module = resnet18(num_classes=n_classes)
-            return network
+            return build_resnet18(n_classes, **spec.options)
     raise ValueError(f"no architecture is called {spec.architecture!r}")
+
+
+def build_resnet18(n_classes: int, max_pool: bool = True) -> nn.Module:
+    """Return torchvision's ResNet18.
+
+    Args:
+        max_pool: False leaves the pooling before the first block out: all maps are twice as wide.
+    """
+    from torchvision.models import resnet18  # takes seconds, which other networks save
+
+    network: nn.Module = resnet18(num_classes=n_classes)
+    if not max_pool:
+        network.maxpool = nn.Identity()
+    return network
+
+
+def outline_model(spec: ModelSpec) -> nn.Module:
+    """Return the network without values for its weights: no memory, no random numbers."""
+    with torch.device("meta"):
+        return build_model(spec)
 
 
 def load_backbone(model: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -119,7 +136,6 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     values |= {key: tuple(values[key]) for key in ("classes", "mean", "std")}
     spec = ModelSpec(**values)
-    with torch.random.fork_rng():  # weights are drawn, then overwritten: leave the generator be
-        model = build_model(spec)
-    model.load_state_dict(state)
+    model = outline_model(spec)
+    model.load_state_dict(state, assign=True)
     return model.eval(), spec

@@ -5,6 +5,7 @@ new knob of one stage does not touch the code of the others (and rerun them).
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,6 +51,15 @@ def get_value(params: dict[str, Any], key: str) -> Any:
         seen.append(part)
         value = value[part]
     return value
+
+
+def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of each leaf."""
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def load_section(key: str, schema: type[S], path: Path = PARAMS_FILE) -> S:

@@ -19,7 +19,7 @@ from typing import Any
 from vision.distributed import is_first
 from vision.files import write_json, write_rows
 from vision.hardware import describe_hardware
-from vision.models import ModelSpec, build_model, count_parameters, save_model
+from vision.models import ModelSpec, count_parameters, outline_model, save_model
 from vision.recipes import TrainParams
 from vision.training import Epoch, Fit
 
@@ -87,7 +87,7 @@ def _summarise(spec: ModelSpec, params: TrainParams, result: Fit, seed: int) -> 
         "epochs": len(result.history),
         "input_px": spec.input_px,
         "last": _figures(result.history[-1]),
-        "parameters": count_parameters(build_model(spec)),
+        "parameters": count_parameters(outline_model(spec)),
         "recipe": params.model_dump(mode="json"),
         "seed": seed,
     }

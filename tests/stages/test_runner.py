@@ -146,7 +146,10 @@ def start(*command: str, **environment: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_copy_is_refused_and_the_first_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_copy_is_refused_and_the_first_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.runner.ENDING_S", 0.1)
     with start(*STAGE) as first:
         assert run_stage("judge", judge, ["paper"]) == 1
         assert capsys.readouterr().err == (
@@ -155,6 +158,13 @@ def test_a_second_copy_is_refused_and_the_first_goes_on(capsys: pytest.CaptureFi
         assert first.poll() is None
         first.kill()
     assert run_stage("judge", judge, ["paper"]) == 0
+
+
+def test_a_copy_that_is_about_to_end_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with start(*STAGE) as first:
+        threading.Timer(0.5, first.terminate).start()
+        assert run_stage("judge", judge, ["paper"]) == 0
+    assert "judge@paper is at work in this folder: giving it 20 s to end" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -90,12 +90,18 @@ def test_the_last_epoch_is_judged_beside_the_best(project: Path) -> None:
     assert set(last) == {"epoch", "accuracy", "accuracy_low", "accuracy_high", "loss"}
 
 
-def test_a_resnet_without_pretrained_weights_is_trained_and_judged(project: Path) -> None:
+@pytest.mark.parametrize("knobs", [{}, {"max_pool": False}], ids=["plain", "no pooling"])
+def test_a_resnet_without_pretrained_weights_is_trained_and_judged(
+    project: Path, knobs: dict[str, bool]
+) -> None:
+    recipe = PARAMS["finetune"]["net"] | knobs
+    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"finetune": {"net": recipe}}))
     write_json(project / "data/pretrained/net/manifest.json", {"weights": "none"})
     finetune_resnet.main("net")
     evaluate.main("net")
     summary = json.loads((project / "data/training/net/summary.json").read_text())
     assert summary["family"] == "finetune"
+    assert summary["recipe"].get("max_pool") == knobs.get("max_pool")
     assert summary["parameters"] == 11_689_512 - 513 * (1000 - 3)
     assert read_metrics(project, "net")["n"] == 12
 

@@ -63,6 +63,19 @@ def test_a_models_bytes_do_not_depend_on_its_file_name(tmp_path: Path) -> None:
     ).read_bytes()
 
 
+def test_a_resnet_without_the_pooling_has_the_same_weights_and_wider_maps() -> None:
+    wide = replace(RESNET, options={"max_pool": False})
+    model, plain = build_model(wide), build_model(RESNET)
+    images = torch.rand(2, 3, 32, 32)
+    model.load_state_dict(plain.state_dict())
+    sides = []
+    for network in (model, plain):
+        block = network.get_submodule("layer4")
+        block.register_forward_hook(lambda _, __, out: sides.append(out.shape[-1]))
+        network.eval()(images)
+    assert sides == [2, 1]
+
+
 def test_loading_a_model_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", build_model(FC).state_dict(), FC)
     torch.manual_seed(0)
