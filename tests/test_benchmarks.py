@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compare import ratio, write_table
+from benchmarks.recipes import trace_courses
 from benchmarks.speed import Speed, count_flops
 from tests.projects import ROOT, run
+from vision.files import write_json
 
 SPEEDS = [
     Speed("plain, 0 workers", 32, 100.0, 400.0, 0.2),
@@ -29,6 +31,24 @@ def test_a_step_of_resnet18_takes_three_times_its_forward_pass_less_the_first_la
 
 def test_a_table_has_a_line_under_its_head() -> None:
     assert write_table(("a", "b"), [(1, 2)]) == ["| a | b |", "| --- | --- |", "| 1 | 2 |"]
+
+
+def test_a_course_takes_what_its_images_take_at_the_measured_speeds(workspace: Path) -> None:
+    write_json(Path("data/split/summary.json"), {"train": {"n": 6000}, "val": {"n": 500}})
+    for name, recipe in {
+        "paper": {"epochs": 2, "input_px": None, "test_flip": False},
+        "tuned": {"epochs": 2, "input_px": 32, "px_by_epoch": [16, 32], "test_flip": True},
+    }.items():
+        folder = Path("data/training") / name
+        write_json(folder / "summary.json", {"family": "finetune", "recipe": recipe})
+        (folder / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.25\n")
+    small = Speed("ours, fp32", 16, 600.0, 3000.0, 0.3)
+    plain, ours = trace_courses(SPEEDS)  # nothing was measured at 16 px
+    assert (plain.program, plain.best) == ("plain program", 0.5)
+    assert plain.minutes == [61 / 60, 122 / 60]
+    assert ours.minutes == pytest.approx([(40 + 1 / 3) / 60, (80 + 2 / 3) / 60])
+    *_, tuned = trace_courses([*SPEEDS, small])
+    assert tuned.minutes == pytest.approx([(10 + 2 / 3) / 60, (50 + 4 / 3) / 60])
 
 
 @pytest.mark.slow
