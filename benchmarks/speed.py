@@ -90,7 +90,8 @@ def _build_trainer(data: ImageSet, px: int, precision: str) -> Trainer:
 def _time_program(program: PlainProgram | Trainer, data: ImageSet) -> tuple[float, float]:
     """Return the seconds of one epoch of training, and of judging all images."""
     # Ours asks for repeatable results, for the whole process; a notebook does not.
-    torch.use_deterministic_algorithms(not isinstance(program, PlainProgram))
+    is_plain = isinstance(program, PlainProgram)
+    torch.set_deterministic_debug_mode("default" if is_plain else "error")
     if isinstance(program, PlainProgram):
         return _time(program.train_epoch), _time(program.evaluate)
     return _time(lambda: program.train_epoch(1, "")), _time(lambda: program.validate(data, ""))

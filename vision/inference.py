@@ -15,7 +15,8 @@ from vision.progress import track
 def prepare_device() -> torch.device:
     """Choose the GPU where there is one, and ask for repeatable results on either."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only so
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms, which loads the compiler first, for seconds.
+    torch.set_deterministic_debug_mode("error")
     # Off: filling fresh memory costs time, and nothing here reads memory before writing it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -9,7 +9,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
-from torchvision.models import resnet18
 
 from vision.errors import ParamsError, SourceError
 from vision.fetch import Official, fetch_official
@@ -121,6 +120,8 @@ def check_tensors(tensors: Any, name: str) -> dict[str, Tensor]:
     """
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise SourceError(f"{name} does not hold tensors by name: save the model's state_dict()")
+    from torchvision.models import resnet18  # takes seconds, which a start from nothing saves
+
     with torch.device("meta"):  # shapes alone, no memory and no random numbers
         expected = resnet18().state_dict()
     counters = {key: torch.tensor(0) for key in expected if key.endswith(COUNTER)}
