@@ -30,7 +30,7 @@ class SmallNet(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _small_net(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "resnet18", SmallNet)
+    monkeypatch.setattr("torchvision.models.resnet18", SmallNet)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ class Attack:
 
 
 def test_a_resnet18_of_five_classes_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "resnet18", resnet18)
+    monkeypatch.setattr("torchvision.models.resnet18", resnet18)
     with torch.device("meta"):
         state = resnet18(num_classes=5).state_dict()
     assert (
