@@ -21,13 +21,13 @@ DUPLICATES = Path("data/duplicates.json")
 
 class DuplicatesParams(Section):
     max_distance: int = Field(ge=0, le=HASH_BITS)  # bits of the perceptual hash
-    max_difference: float = Field(ge=0, le=1)  # root mean square of the pixels
+    min_correlation: float = Field(ge=0, le=1)  # of the pixels
 
 
 def main() -> None:
     params = load_section("duplicates", DuplicatesParams)
     train, test = load_split("train"), load_split("test")
-    found = find_duplicates(train, test, params.max_distance, params.max_difference)
+    found = find_duplicates(train, test, params.max_distance, params.min_correlation)
     write_json(
         DUPLICATES,
         params.model_dump()

@@ -56,7 +56,7 @@ def write_tree(
             logits, _ = make_logits(classes, n_test, accuracy)
             write_array(predictions / f"{subset}_logits.npy", logits)
         write_examination(root, name, accuracy)
-    pair = {"test": 0, "train": 0, "distance": 1, "difference": 0.01}
+    pair = {"test": 0, "train": 0, "distance": 1, "correlation": 0.99, "is_exact": False}
     pair |= {"test_row": n_test, "train_row": 0}
     found = {"n_test": n_test, "n_train": 8 * n_test, "pairs": [pair]}
     write_json(root / "data/duplicates.json", found)

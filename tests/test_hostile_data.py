@@ -51,7 +51,7 @@ def hostile(workspace: Path) -> Path:
         "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
         "robustness": {"images": 6, "batch_size": 8},
         "explain": {"images": 2},
-        "duplicates": {"max_distance": 0, "max_difference": 0.0},
+        "duplicates": {"max_distance": 0, "min_correlation": 1.0},
         "plot": {"dpi": 50, "most_confused": 5},
     }
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))

@@ -95,14 +95,15 @@ def build_comparison(before: Version, after: Version) -> tuple[Report, dict[str,
     return Report(f"{after.name} beside {before.name}", sections), figures
 
 
-def list_params(before: Version, after: Version) -> Table:
+def list_params(before: Version, after: Version) -> Block:
     first, second = (dict(flatten(version.params)) for version in (before, after))
     keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
     rows: list[tuple[str, ...]] = [
         (key, str(first.get(key, NONE)), str(second.get(key, NONE))) for key in keys
     ]
-    caption = "Params that differ" if rows else "No param differs"
-    return Table(caption, ("Param", before.name, after.name), rows, n_left=3)
+    if not rows:
+        return Text("No param differs.")
+    return Table("Params that differ", ("Param", before.name, after.name), rows, n_left=3)
 
 
 def list_accuracies(changes: list[Change]) -> Table:

@@ -20,16 +20,18 @@ class Duplicate:
     test: int  # position among the test images
     train: int  # position among the training images
     distance: int  # bits of the perceptual hash that differ
-    difference: float  # root mean square of the pixels, of values in 0..1; 0 is the same image
+    correlation: float  # of the pixels, each channel less its mean
+    is_exact: bool  # pixel for pixel
 
 
 def find_duplicates(
-    train: ImageSet, test: ImageSet, max_distance: int, max_difference: float
+    train: ImageSet, test: ImageSet, max_distance: int, min_correlation: float
 ) -> list[Duplicate]:
     """Return the test images that have a twin in training, the likest first.
 
     Candidates share most bits of the perceptual hash of `imagehash` (a discrete cosine transform
-    of 32 x 32 grey pixels); of these, the pixels decide.
+    of 32 x 32 grey pixels); of these, the correlation of the pixels decides, as it forgives a
+    change of brightness or contrast, and is no higher for a plain background.
     """
     seen, asked = hash_images(train, "train hashes"), hash_images(test, "test hashes")
     found = []
@@ -40,12 +42,16 @@ def find_duplicates(
             if nearest <= max_distance:
                 candidates = np.flatnonzero(distances[row] <= max_distance).tolist()
                 position = start + row
-                best = min(candidates, key=lambda i: measure_difference(train, i, test, position))
-                difference = measure_difference(train, best, test, position)
-                if difference <= max_difference:
-                    twin = Duplicate(position, best, int(distances[row, best]), difference)
-                    found.append(twin)
-    return sorted(found, key=lambda twin: (twin.difference, twin.test))
+                image = test.images[test.indices[position]]
+                others = [train.images[train.indices[i]] for i in candidates]
+                correlations = [correlate(image, other) for other in others]
+                best = int(np.argmax(correlations))
+                if correlations[best] >= min_correlation:
+                    distance = int(distances[row, candidates[best]])
+                    is_exact = np.array_equal(image, others[best])
+                    twin = (position, candidates[best], distance, correlations[best], is_exact)
+                    found.append(Duplicate(*twin))
+    return sorted(found, key=lambda twin: (-twin.is_exact, -twin.correlation, twin.test))
 
 
 def hash_images(data: ImageSet, title: str) -> np.ndarray:
@@ -57,7 +63,13 @@ def hash_images(data: ImageSet, title: str) -> np.ndarray:
     return hashes
 
 
-def measure_difference(train: ImageSet, i: int, test: ImageSet, j: int) -> float:
-    """Return the root mean square difference of two images' pixels, of values in 0..1."""
-    a, b = (data.images[data.indices[k]] / 255.0 for data, k in ((train, i), (test, j)))
-    return float(np.sqrt(np.mean((a - b) ** 2)))
+def correlate(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Pearson's correlation of two images' pixels, each channel less its mean.
+
+    An image of one colour correlates with its equal alone.
+    """
+    if np.array_equal(a, b):
+        return 1.0
+    x, y = (image - image.mean((0, 1)) for image in (a, b))
+    scale = np.sqrt(np.sum(x**2) * np.sum(y**2))
+    return float(np.sum(x * y) / scale) if scale else 0.0

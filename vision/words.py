@@ -175,7 +175,7 @@ def describe_robustness(run: Run) -> str:
 def describe_duplicates(results: Results) -> str:
     """Say how many test images are in training too, and what the best model is worth without."""
     pairs, n = results.duplicates["pairs"], results.duplicates["n_test"]
-    exact = sum(pair["difference"] == 0 for pair in pairs)
+    exact = sum(pair["is_exact"] for pair in pairs)
     if not pairs:
         return f"None of the {n:,} test images has a twin among the training images."
     best = results.best

@@ -20,7 +20,7 @@ MORE = {
     "baselines": {"fc": FC, "cnn": CNN},
     "robustness": {"images": 6, "batch_size": 4},
     "explain": {"images": 2},
-    "duplicates": {"max_distance": 4, "max_difference": 0.05},
+    "duplicates": {"max_distance": 4, "min_correlation": 0.9},
 }
 
 
@@ -84,7 +84,7 @@ def test_a_copied_test_image_is_found(judged: Path) -> None:
     find_duplicates.main()
     found = json.loads((judged / "data/duplicates.json").read_text())
     assert found["n_test"] == len(test)
-    pairs = {(pair["test"], pair["train"]) for pair in found["pairs"] if not pair["difference"]}
+    pairs = {(pair["test"], pair["train"]) for pair in found["pairs"] if pair["is_exact"]}
     assert pairs == {(0, 5)}
 
 

@@ -12,7 +12,7 @@ from tests.conftest import CLASSES, make_image_set
 from vision.attention import explain, find_layer
 from vision.cost import count_flops, measure_cost
 from vision.data import ImageSet
-from vision.duplicates import find_duplicates
+from vision.duplicates import correlate, find_duplicates
 from vision.inference import Classifier
 from vision.models import ModelSpec, build_model, save_model
 from vision.subsets import take_evenly
@@ -34,10 +34,26 @@ def test_twins_are_found_exact_or_nearly_so_and_others_are_not() -> None:
     test[7] = np.clip(train[2].astype(int) + 3, 0, 255)
     images, labels = np.concatenate([train, test]), np.zeros(70, np.int64)
     sets = [ImageSet(images, labels, rows, CLASSES) for rows in (np.arange(40), np.arange(40, 70))]
-    found = find_duplicates(*sets, max_distance=4, max_difference=0.05)
-    assert [(twin.test, twin.train) for twin in found] == [(3, 11), (7, 2)]
-    assert found[0].difference == 0
-    assert found[1].difference == pytest.approx(3 / 255, abs=0.002)
+    found = find_duplicates(*sets, max_distance=4, min_correlation=0.9)
+    assert [(twin.test, twin.train, twin.is_exact) for twin in found] == [
+        (3, 11, True),
+        (7, 2, False),
+    ]
+    assert found[0].correlation == 1
+    assert 0.99 < found[1].correlation < 1
+
+
+def test_two_images_correlate_by_what_is_in_them() -> None:
+    scene, other = make_scenes(2, 0)
+    dim = (scene * 0.5 + 20).astype(np.uint8)
+    plain, plainer = (np.full((32, 32, 3), value, np.uint8) for value in (200, 90))
+    bird, plane = plain.copy(), plain.copy()  # in the same plain sky
+    bird[4:8, 4:8], plane[20:24, 20:26] = 30, 60
+    assert correlate(scene, dim) > 0.99
+    assert abs(correlate(scene, other)) < 0.5
+    assert correlate(bird, plane) < 0.1
+    assert correlate(plain, plain) == 1
+    assert correlate(plain, plainer) == 0
 
 
 def test_a_subset_is_even_in_order_and_always_the_same() -> None:
