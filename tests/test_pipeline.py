@@ -154,12 +154,12 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 
 
 def list_runs() -> list[tuple[str, str]]:
+    """Return every stage with one of its models: dvc.yaml says the same of all of them."""
     params = read_params(ROOT / "params.yaml")
     runs = []
     for name, stage in STAGES.items():
-        matrix = stage.get("matrix", {"model": "${}"})["model"]
-        models = get_value(params, matrix[2:-1]) if matrix != "${}" else [""]
-        runs += [(name, model) for model in models]
+        models = get_value(params, stage["matrix"]["model"][2:-1]) if "matrix" in stage else [""]
+        runs.append((name, models[-1]))
     return runs
 
 
