@@ -27,9 +27,10 @@ test: $(INSTALLED)
 	mypy
 	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
+# Not compiled: Python does that for the few modules that are used, when they first are.
 .venv/installed-default: requirements.lock
 	$(PYTHON) -m venv .venv
-	$(PIP) install -r requirements.lock
+	$(PIP) install --no-compile -r requirements.lock
 	$(INSTALL_PROJECT)
 	$(PRIVATE_INDEX)
 	touch $@
@@ -37,8 +38,8 @@ test: $(INSTALLED)
 # The lock without torch and its CUDA libraries, then torch's own CPU build of the same version.
 .venv/installed-cpu: requirements-cpu.lock
 	$(PYTHON) -m venv .venv
-	$(PIP) install --no-deps -r requirements-cpu.lock
-	$(PIP) install --index-url https://download.pytorch.org/whl/cpu \
+	$(PIP) install --no-compile --no-deps -r requirements-cpu.lock
+	$(PIP) install --no-compile --index-url https://download.pytorch.org/whl/cpu \
 	  $$(sed -nE 's/^ *"(torch(vision)?==[^"]*)",/\1/p' pyproject.toml)
 	$(INSTALL_PROJECT)
 	$(PRIVATE_INDEX)
