@@ -25,7 +25,8 @@ OVERRIDES = {
     "finetune.tuned.weights": "none",
     "finetune.tuned.epochs": 3,
     "finetune.tuned.input_px": 32,
-    "finetune.tuned.px_by_epoch": None,
+    "finetune.tuned.repeats": 0,
+    "finetune.tuned.train_from": "conv1",  # what is random must learn
     "finetune.tuned.flip": False,
     "finetune.tuned.alternate_flip": False,
     "finetune.tuned.test_flip": False,

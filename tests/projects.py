@@ -32,7 +32,8 @@ SMALL: dict[str, Any] = {
     "finetune.paper.weights": "none",
     "finetune.tuned.epochs": 1,
     "finetune.tuned.input_px": 16,
-    "finetune.tuned.px_by_epoch": None,
+    "finetune.tuned.repeats": 0,
+    "finetune.tuned.train_from": "conv1",
     "finetune.tuned.weights": "none",
 }
 
