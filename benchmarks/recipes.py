@@ -46,7 +46,8 @@ def _trace(folder: Path, summary: dict[str, Any], speeds: list[Speed]) -> Iterat
     accuracies = list(pd.read_csv(folder / "history.csv").val_accuracy)
     split = read_json(SPLIT)
     n_train, n_val = split["train"]["n"], split["val"]["n"]
-    views = 1 + summary["recipe"]["test_flip"]
+    recipe = summary["recipe"]
+    views = (1 + recipe["test_flip"]) * (3 if recipe.get("test_shift_px") else 1)
     *epochs, judged = _px(summary)
     for is_plain in (True, False):
         if is_plain and folder.name != LIKE_PLAIN:

@@ -30,6 +30,8 @@ OVERRIDES = {
     "finetune.tuned.flip": False,
     "finetune.tuned.alternate_flip": False,
     "finetune.tuned.test_flip": False,
+    "finetune.tuned.test_shift_px": 0,
+    "finetune.tuned.precision": "fp32",  # as fast as it gets on any processor
     "finetune.tuned.batch_size": 32,
     "finetune.tuned.learning_rate": 1e-3,
     "robustness.images": 100,

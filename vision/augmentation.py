@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from vision.batches import reflect
 from vision.models import Channels
 from vision.params import Section
 
@@ -82,8 +83,8 @@ class Augmenter:
 def shift_and_mirror(images: Tensor, shifts: Tensor, mirrored: Tensor | None) -> Tensor:
     """Shift each image, reflecting at the border, then mirror those that are to be."""
     count, height, width, _ = images.shape
-    rows = _reflect(torch.arange(height) + shifts[0], height)  # (B, H)
-    columns = _reflect(torch.arange(width) + shifts[1], width)  # (B, W)
+    rows = reflect(torch.arange(height) + shifts[0], height)  # (B, H)
+    columns = reflect(torch.arange(width) + shifts[1], width)  # (B, W)
     if mirrored is not None:
         columns = torch.where(mirrored, columns.flip(1), columns)
     rows, columns = rows.to(images.device), columns.to(images.device)
@@ -101,9 +102,3 @@ def cut_out(images: Tensor, corners: Tensor, side_px: int, mean: Channels) -> Te
     hole = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]  # (B, H, W, 1)
     colour = torch.tensor(mean, device=images.device).mul(255).round().to(torch.uint8)
     return torch.where(hole, colour, images)
-
-
-def _reflect(positions: Tensor, size: int) -> Tensor:
-    """Fold positions outside 0..size-1 back inside, the border pixel not repeated."""
-    folded = positions.abs()
-    return torch.where(folded < size, folded, 2 * (size - 1) - folded).clamp(0, size - 1)

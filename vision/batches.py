@@ -53,6 +53,20 @@ def iterate_batches(
         yield read_batch(data, positions, device)
 
 
+def reflect(positions: Tensor, size: int) -> Tensor:
+    """Fold positions outside 0..size-1 back inside, the border pixel not repeated."""
+    folded = positions.abs()
+    return torch.where(folded < size, folded, 2 * (size - 1) - folded).clamp(0, size - 1)
+
+
+def shift(images: Tensor, px: int) -> Tensor:
+    """Shift (B, H, W, 3) images up and to the left, reflecting at the border."""
+    rows, columns = (
+        reflect(torch.arange(size, device=images.device) + px, size) for size in images.shape[1:3]
+    )
+    return images[:, rows[:, None], columns]
+
+
 def to_input(images: Tensor, spec: ModelSpec) -> Tensor:
     """Scale to 0..1, normalise and resize: (B, H, W, 3) uint8 -> (B, 3, P, P) float32."""
     mean = torch.tensor(spec.mean, device=images.device)

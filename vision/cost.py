@@ -21,7 +21,7 @@ WARMUPS = 2
 def measure_cost(path: Path, classify: Classifier) -> dict[str, Any]:
     """Return what a stored model costs; times include the preparation of the images.
 
-    Both views of an image count, where the model looks at two. Arithmetic is 2 for a
+    All views of an image count, where the model looks at several. Arithmetic is 2 for a
     multiplication with its addition.
     """
     seconds = {size: _time(classify, size) for size in BATCHES}

@@ -1,12 +1,13 @@
 """Run a network over images, on the GPU where there is one."""
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.batches import count_batches, iterate_batches, to_input
+from vision.batches import count_batches, iterate_batches, shift, to_input
 from vision.data import ImageSet
 from vision.models import ModelSpec
 from vision.progress import track
@@ -37,12 +38,18 @@ class Classifier(nn.Module):
         self.network, self.spec = network, spec
 
     def forward(self, images: Tensor) -> Tensor:
-        x = to_input(images, self.spec)
         with autocast(images.device, self.spec):
-            logits: Tensor = self.network(x)
+            logits = [self.network(view).float() for view in self._get_views(images)]
+        return torch.stack(logits).mean(0)
+
+    def _get_views(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield what the network looks at, (B, 3, P, P) each."""
+        px = self.spec.test_shift_px
+        for by in [0, px, -px] if px else [0]:
+            x = to_input(shift(images, by) if by else images, self.spec)
+            yield x
             if self.spec.test_flip:
-                logits = (logits + self.network(x.flip(3))) / 2
-        return logits.float()
+                yield x.flip(3)
 
 
 def predict_logits(

@@ -28,6 +28,7 @@ class ModelSpec:
     std: Channels
     precision: str = "fp32"  # or bf16: mixed precision by autocast
     test_flip: bool = False  # average the logits of each image and of its mirror image
+    test_shift_px: int = 0  # average also those of the image shifted there and back, diagonally
     options: dict[str, Any] = field(default_factory=dict)  # arguments of the architecture
     epoch: int = 0  # of training, from 1; 0 is untrained
 

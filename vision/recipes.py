@@ -30,6 +30,8 @@ class TrainParams(OptimizerParams, AugmentParams):
     # further trainings, with the next seeds: how much of a figure is luck
     repeats: int = Field(0, ge=0, le=99, exclude_if=not_)
     test_flip: bool = False  # average the logits of an image and of its mirror image
+    # average also those of the image shifted by so many stored pixels, there and back, diagonally
+    test_shift_px: int = Field(0, ge=0, le=32, exclude_if=not_)
     input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
     # what it sees in training instead
     px_by_epoch: list[Annotated[int, SIDE]] | None = Field(None, exclude_if=not_)
@@ -82,5 +84,6 @@ def describe_model(
         std=std,
         precision=params.precision,
         test_flip=params.test_flip,
+        test_shift_px=params.test_shift_px,
         options=options,
     )
