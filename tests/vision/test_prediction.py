@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from vision.inference import predict_logits
 from vision.models import ModelSpec, build_model, load_model, save_model
 from vision.prediction import Predictor, find_model, list_files
 
-SPEC = ModelSpec("resnet18", CLASSES, 8, 32, (0.4,) * 3, (0.2,) * 3, test_flip=True)
+VIEWS = {"test_flip": True, "test_shift_px": 1}
+SPEC = ModelSpec("resnet18", CLASSES, 8, 32, (0.4,) * 3, (0.2,) * 3, "bf16", **VIEWS)
 
 
 @pytest.fixture
@@ -115,7 +117,8 @@ def test_onnx_agrees_and_says_what_it_is(trained: Path) -> None:
     images, _ = make_images(4)
     logits = session.run(None, {"images": images})[0]
     data = ImageSet(images, np.zeros(12, np.int64), np.arange(12), CLASSES)
-    expected = predict_logits(*load_model(find_model("mine")), data, 12, "")
+    model, spec = load_model(find_model("mine"))
+    expected = predict_logits(model, replace(spec, precision="fp32"), data, 12, "")
     assert logits == pytest.approx(expected, abs=1e-4)
 
 

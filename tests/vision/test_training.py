@@ -119,6 +119,19 @@ def test_the_flip_at_test_time_averages_both_views() -> None:
     assert np.allclose(both, (plain + other) / 2, atol=1e-6)
 
 
+def test_shifts_at_test_time_average_three_views() -> None:
+    _, spec = run(epochs=1)
+    from vision.inference import predict_logits
+
+    model = build_model(spec)
+    padded = np.pad(VAL.images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    views = [VAL.images, padded[:, 2:, 2:], padded[:, :-2, :-2]]
+    expected = [predict_logits(model, spec, replace(VAL, images=each), 4, "") for each in views]
+    shifted = predict_logits(model, replace(spec, test_shift_px=1), VAL, 4, "")
+    assert np.allclose(shifted, np.mean(expected, axis=0), atol=1e-6)
+    assert not np.allclose(shifted, expected[0], atol=1e-3)
+
+
 def test_an_average_of_weights_is_what_is_judged_and_kept() -> None:
     """With a decay near 1 the average hardly leaves the first step's weights."""
     plain, _ = run(epochs=3)
