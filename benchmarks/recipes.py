@@ -1,6 +1,5 @@
 """Validation accuracy of the recorded trainings against minutes, at the speeds of one benchmark."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -8,12 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.speed import Speed
+from benchmarks.speed import (
+    Program,
+    Rates,
+    build_plain_programs,
+    build_trainer,
+    take_turns,
+)
+from vision.data import ImageSet
 from vision.files import read_json
 
 TRAINING = Path("data/training")
 SPLIT = Path("data/split/summary.json")
 STORED_PX = 32  # of CIFAR-10
+LONG = {"epochs": 1000}  # more than are timed
 LIKE_PLAIN = "paper"  # the recipe that the plain programs compute as well
 
 
@@ -31,42 +38,55 @@ class Course:
         return max(self.accuracies)
 
 
-def trace_courses(speeds: list[Speed]) -> list[Course]:
-    """Return the courses of the recorded ResNet18s, at the measured sizes."""
-    sizes = {speed.input_px for speed in speeds}
-    return [
-        course
-        for path in sorted(TRAINING.glob("*/summary.json"))
-        if (summary := read_json(path))["family"] == "finetune" and sizes.issuperset(_px(summary))
-        for course in _trace(path.parent, summary, speeds)
-    ]
+def trace_courses(data: ImageSet, rounds: int) -> list[Course]:
+    """Return the courses of the recorded ResNet18s, at the speed of their recipes on these images.
+
+    The plain program computes what `paper` does: it has that one's accuracies.
+    """
+    recipes = _read_recipes()
+    plain = build_plain_programs(data, STORED_PX) if LIKE_PLAIN in recipes else {}
+    programs: dict[tuple[str, int], Program] = {(name, STORED_PX): plain[name] for name in plain}
+    for name, recipe in recipes.items():
+        for px in set(list_sides(recipe)):
+            one_size = {"input_px": px, "px_by_epoch": None, "head_epochs": 0}
+            programs[name, px] = build_trainer(data, recipe | LONG | one_size)
+    rates = take_turns(programs, data, rounds)
+    n_train, n_val = (read_json(SPLIT)[subset]["n"] for subset in ("train", "val"))
+
+    def trace(recipe: str, program: str, measured: str) -> Course:
+        found = {px: rate for (name, px), rate in rates.items() if name == measured}
+        minutes = add_minutes(list_sides(recipes[recipe]), found, n_train, n_val)
+        accuracies = list(pd.read_csv(TRAINING / recipe / "history.csv").val_accuracy)
+        return Course(recipe, program, minutes, accuracies)
+
+    ours = [trace(name, "this pipeline", name) for name in recipes]
+    faster = max(plain, key=lambda name: rates[name, STORED_PX].train, default=None)
+    return [trace(LIKE_PLAIN, "plain program", faster), *ours] if faster else ours
 
 
-def _trace(folder: Path, summary: dict[str, Any], speeds: list[Speed]) -> Iterator[Course]:
-    accuracies = list(pd.read_csv(folder / "history.csv").val_accuracy)
-    split = read_json(SPLIT)
-    n_train, n_val = split["train"]["n"], split["val"]["n"]
-    recipe = summary["recipe"]
-    views = (1 + recipe["test_flip"]) * (3 if recipe.get("test_shift_px") else 1)
-    *epochs, judged = _px(summary)
-    for is_plain in (True, False):
-        if is_plain and folder.name != LIKE_PLAIN:
-            continue
-        found = {
-            px: [
-                s for s in speeds if s.input_px == px and s.program.startswith("plain") == is_plain
-            ]
-            for px in {*epochs, judged}
-        }
-        judging = views * n_val / max(speed.evaluate for speed in found[judged])
-        seconds = [n_train / max(speed.train for speed in found[px]) + judging for px in epochs]
-        program = "plain program" if is_plain else "this pipeline"
-        minutes = [total / 60 for total in accumulate(seconds)]
-        yield Course(folder.name, program, minutes, accuracies)
+def _read_recipes() -> dict[str, dict[str, Any]]:
+    summaries = {path.parent.name: read_json(path) for path in TRAINING.glob("*/summary.json")}
+    return {
+        name: summary["recipe"]
+        for name, summary in sorted(summaries.items())
+        if summary["family"] == "finetune"
+    }
 
 
-def _px(summary: dict[str, Any]) -> list[int]:
-    """Return the image sides that a recipe trains at, epoch by epoch, and is judged at."""
-    recipe = summary["recipe"]
+def add_minutes(sides: list[int], rates: dict[int, Rates], n_train: int, n_val: int) -> list[float]:
+    """Return the minutes from the start to the end of each epoch.
+
+    Args:
+        sides: of the images, in pixels: epoch by epoch, and that at which they are judged.
+        rates: by side.
+    """
+    *epochs, judged = sides
+    judging = n_val / rates[judged].evaluate
+    seconds = [n_train / rates[px].train + judging for px in epochs]
+    return [total / 60 for total in accumulate(seconds)]
+
+
+def list_sides(recipe: dict[str, Any]) -> list[int]:
+    """Return the sides of the images that a recipe trains on, epoch by epoch, and is judged on."""
     judged = recipe["input_px"] or STORED_PX
     return [*(recipe.get("px_by_epoch") or [judged] * recipe["epochs"]), judged]

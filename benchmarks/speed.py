@@ -1,10 +1,10 @@
 """Images per second of a plain PyTorch program and of the pipeline's loop, taking turns."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,8 +21,26 @@ from vision.recipes import describe_model
 from vision.training import Trainer
 
 BATCH_SIZE = 64  # the paper's recipe
+PAPER = {
+    "weights": "none",
+    "epochs": 1000,
+    "batch_size": BATCH_SIZE,
+    "optimizer": "adam",
+    "learning_rate": LEARNING_RATE,
+}
 MATRIX_SIDE = 2048  # of the product that says what the machine can do
 MATRIX_ROUNDS = 5
+
+Program = PlainProgram | Trainer
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Median images per second, forward, backward and step, or forward alone."""
+
+    train: float
+    evaluate: float
 
 
 @dataclass(frozen=True)
@@ -44,26 +62,20 @@ def make_images(count: int, image_px: int = 32) -> ImageSet:
     return ImageSet(images, rng.integers(0, 10, count), np.arange(count), classes)
 
 
-def measure_speeds(sizes: list[int], n_images: int, rounds: int) -> list[Speed]:
-    data = make_images(n_images)
+def measure_speeds(sizes: list[int], data: ImageSet, rounds: int) -> list[Speed]:
     return [speed for px in sizes for speed in _measure_size(data, px, rounds)]
 
 
 def _measure_size(data: ImageSet, px: int, rounds: int) -> list[Speed]:
-    programs: dict[str, Any] = {
-        f"plain, {workers} workers": PlainProgram(data, px, BATCH_SIZE, workers)
-        for workers in (0, 2)
-    }
+    programs: dict[str, Program] = dict(build_plain_programs(data, px))
     for precision in ("fp32", "bf16")[: 1 + _gains_by_bf16()]:
-        programs[f"ours, {precision}"] = _build_trainer(data, px, precision)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
-    for _ in range(1 + rounds):
-        for name, program in programs.items():
-            seconds[name].append(_time_program(program, data))
+        programs[f"ours, {precision}"] = build_trainer(
+            data, PAPER | {"input_px": px, "precision": precision}
+        )
     flops = count_flops(px)
     return [
-        _summarise(name, px, len(data), times[1:], flops)  # the first round warms up
-        for name, times in seconds.items()
+        _summarise(name, px, rates, flops)
+        for name, rates in take_turns(programs, data, rounds).items()
     ]
 
 
@@ -71,23 +83,33 @@ def _gains_by_bf16() -> bool:
     return torch.cuda.is_available() or measure_bf16_gain() > 1
 
 
-def _build_trainer(data: ImageSet, px: int, precision: str) -> Trainer:
-    params = FinetuneParams.model_validate(
-        {
-            "weights": "none",
-            "epochs": 1000,
-            "batch_size": BATCH_SIZE,
-            "optimizer": "adam",
-            "learning_rate": LEARNING_RATE,
-            "input_px": px,
-            "precision": precision,
-        }
-    )
+def build_plain_programs(data: ImageSet, px: int) -> dict[str, PlainProgram]:
+    return {
+        f"plain, {workers} workers": PlainProgram(data, px, BATCH_SIZE, workers)
+        for workers in (0, 2)
+    }
+
+
+def build_trainer(data: ImageSet, recipe: dict[str, Any]) -> Trainer:
+    """Return the training of a ResNet18 with random weights, ready for its first epoch."""
+    params = FinetuneParams.model_validate(recipe)
     spec = describe_model("resnet18", params, data, IMAGENET_CHANNELS)
     return Trainer(build_model(spec), spec, data, params, 0, ResNetPlan(params))
 
 
-def _time_program(program: PlainProgram | Trainer, data: ImageSet) -> tuple[float, float]:
+def take_turns(programs: Mapping[Name, Program], data: ImageSet, rounds: int) -> dict[Name, Rates]:
+    """Time an epoch of each program, and its judging of all images, round after round."""
+    seconds: dict[Name, list[tuple[float, float]]] = {name: [] for name in programs}
+    for _ in range(1 + rounds):
+        for name, program in programs.items():
+            seconds[name].append(_time_program(program, data))
+    return {
+        name: Rates(*(len(data) / median(column) for column in zip(*times[1:], strict=True)))
+        for name, times in seconds.items()  # the first round warms up
+    }
+
+
+def _time_program(program: Program, data: ImageSet) -> tuple[float, float]:
     """Return the seconds of one epoch of training, and of judging all images."""
     # Ours asks for repeatable results, for the whole process; a notebook does not.
     is_plain = isinstance(program, PlainProgram)
@@ -105,12 +127,10 @@ def _time(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _summarise(
-    name: str, px: int, count: int, times: list[tuple[float, float]], flops: float
-) -> Speed:
-    train, evaluate = (count / median(column) for column in zip(*times, strict=True))
+def _summarise(name: str, px: int, rates: Rates, flops: float) -> Speed:
     dtype = torch.bfloat16 if name.endswith("bf16") else torch.float32
-    return Speed(name, px, train, evaluate, train * flops / measure_ceiling(dtype))
+    used = rates.train * flops / measure_ceiling(dtype)
+    return Speed(name, px, rates.train, rates.evaluate, used)
 
 
 def count_flops(px: int) -> float:

@@ -2,14 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.compare import ratio, write_table
-from benchmarks.recipes import trace_courses
-from benchmarks.speed import Speed, count_flops
+from benchmarks.recipes import add_minutes, list_sides, trace_courses
+from benchmarks.speed import PAPER, Rates, Speed, count_flops, make_images
 from tests.projects import ROOT, run
 from vision.files import write_json
+from vision.finetuning import FinetuneParams
 
 SPEEDS = [
     Speed("plain, 0 workers", 32, 100.0, 400.0, 0.2),
@@ -33,22 +35,40 @@ def test_a_table_has_a_line_under_its_head() -> None:
     assert write_table(("a", "b"), [(1, 2)]) == ["| a | b |", "| --- | --- |", "| 1 | 2 |"]
 
 
-def test_a_course_takes_what_its_images_take_at_the_measured_speeds(workspace: Path) -> None:
+def test_epochs_take_what_their_images_take_at_their_size() -> None:
+    rates = {16: Rates(600.0, 3000.0), 32: Rates(100.0, 500.0)}
+    minutes = add_minutes([16, 32, 32], rates, n_train=6000, n_val=500)
+    assert minutes == pytest.approx([11 / 60, 72 / 60])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sides"),
+    [
+        ({"epochs": 2, "input_px": None}, [32, 32, 32]),
+        ({"epochs": 2, "input_px": 64, "px_by_epoch": [16, 48]}, [16, 48, 64]),
+    ],
+)
+def test_a_recipe_has_a_size_for_each_epoch_and_one_to_be_judged_at(
+    recipe: dict[str, Any], sides: list[int]
+) -> None:
+    assert list_sides(recipe) == sides
+
+
+@pytest.mark.slow
+def test_recorded_trainings_are_traced_beside_the_plain_program(workspace: Path) -> None:
     write_json(Path("data/split/summary.json"), {"train": {"n": 6000}, "val": {"n": 500}})
-    for name, recipe in {
-        "paper": {"epochs": 2, "input_px": None, "test_flip": False},
-        "tuned": {"epochs": 2, "input_px": 32, "px_by_epoch": [16, 32], "test_flip": True},
-    }.items():
+    for name, more in {"paper": {}, "tuned": {"input_px": 48, "test_flip": True}}.items():
         folder = Path("data/training") / name
+        recipe = FinetuneParams.model_validate(PAPER | {"epochs": 2} | more).model_dump(mode="json")
         write_json(folder / "summary.json", {"family": "finetune", "recipe": recipe})
         (folder / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.25\n")
-    small = Speed("ours, fp32", 16, 600.0, 3000.0, 0.3)
-    plain, ours = trace_courses(SPEEDS)  # nothing was measured at 16 px
-    assert (plain.program, plain.best) == ("plain program", 0.5)
-    assert plain.minutes == [61 / 60, 122 / 60]
-    assert ours.minutes == pytest.approx([(40 + 1 / 3) / 60, (80 + 2 / 3) / 60])
-    *_, tuned = trace_courses([*SPEEDS, small])
-    assert tuned.minutes == pytest.approx([(10 + 2 / 3) / 60, (50 + 4 / 3) / 60])
+    courses = trace_courses(make_images(32), rounds=1)
+    assert [(c.recipe, c.program) for c in courses] == [
+        ("paper", "plain program"),
+        ("paper", "this pipeline"),
+        ("tuned", "this pipeline"),
+    ]
+    assert {(c.best, len(c.minutes)) for c in courses} == {(0.5, 2)}
 
 
 @pytest.mark.slow
