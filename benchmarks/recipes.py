@@ -44,6 +44,8 @@ def trace_courses(data: ImageSet, rounds: int) -> list[Course]:
     The plain program computes what `paper` does: it has that one's accuracies.
     """
     recipes = _read_recipes()
+    if not recipes:
+        return []
     plain = build_plain_programs(data, STORED_PX) if LIKE_PLAIN in recipes else {}
     programs: dict[tuple[str, int], Program] = {(name, STORED_PX): plain[name] for name in plain}
     for name, recipe in recipes.items():

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vision.hardware import describe_hardware
-from vision.inference import Classifier
+from vision.inference import Classifier, inferring
 from vision.models import count_parameters
 
 BATCHES = (1, 128)
@@ -52,7 +52,7 @@ def make_images(classify: Classifier, count: int) -> Tensor:
 def _time(classify: Classifier, size: int) -> float:
     """Return the median of the seconds of a batch."""
     images, seconds = make_images(classify, size), []
-    with torch.inference_mode():
+    with inferring(images.device, classify.spec):
         for _ in range(WARMUPS + REPEATS[size]):
             started = time.perf_counter()
             classify(images).cpu()  # waits for the device

@@ -12,7 +12,7 @@ from vision.augmentation import Draws
 from vision.batches import count_batches, iterate_batches, to_input
 from vision.data import ImageSet
 from vision.files import reserve
-from vision.inference import autocast
+from vision.inference import inferring
 from vision.models import ModelSpec
 from vision.progress import track
 
@@ -39,7 +39,7 @@ class Features:
         total, start = count_batches(len(order), batch_size), 0
         for batch in track(batches, "features of the frozen layers", total=total):
             x = to_input(batch.images.flip(2) if view else batch.images, spec)
-            with torch.no_grad(), autocast(self.device, spec):
+            with inferring(self.device, spec):
                 part = frozen(x).float().cpu().numpy()
             if self.values is None:
                 shape = (n_views, len(self.data), *part.shape[1:])

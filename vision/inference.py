@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vision.batches import count_batches, iterate_batches, shift, to_input
+from vision.convolutions import speeding_up_small_maps
 from vision.data import ImageSet
 from vision.models import ModelSpec
 from vision.progress import track
@@ -25,6 +27,13 @@ def prepare_device() -> torch.device:
 
 def autocast(device: torch.device, spec: ModelSpec) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+
+
+@contextmanager
+def inferring(device: torch.device, spec: ModelSpec) -> Iterator[None]:
+    """Compute without gradients, in the precision of the model."""
+    with torch.inference_mode(), autocast(device, spec), speeding_up_small_maps(device):
+        yield
 
 
 class Classifier(nn.Module):
@@ -67,7 +76,7 @@ def predict_logits(
     if title:
         batches = track(batches, title, total=count_batches(len(data), batch_size))
     parts = []
-    with torch.inference_mode():
+    with inferring(device, spec):
         for batch in batches:
             parts.append(classify(batch.images).cpu().numpy())
     return np.concatenate(parts)

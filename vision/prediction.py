@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from vision.errors import ImageError, PipelineError
 from vision.images import FORMATS, decode_image
-from vision.inference import Classifier, prepare_device
+from vision.inference import Classifier, inferring, prepare_device
 from vision.models import load_model
 
 MODELS_DIR = Path("data/models")
@@ -69,7 +69,7 @@ class Predictor:
     ) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
         if not images:
             return []
-        with torch.inference_mode():
+        with inferring(self.device, self.spec):
             batch = torch.from_numpy(np.stack(images)).to(self.device)
             probabilities = softmax(self.classify(batch).double().cpu().numpy(), axis=1)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

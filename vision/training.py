@@ -264,10 +264,14 @@ class Trainer:
         return loss.detach(), logits.detach()
 
     def validate(self, data: ImageSet, title: str) -> tuple[float, float]:
-        """Return mean loss and accuracy, without augmentation or label smoothing."""
+        """Return mean loss and accuracy, without augmentation or label smoothing.
+
+        Of one view of each image: several would cost as many times as much, each epoch.
+        """
+        spec = replace(self.spec, test_flip=False, test_shift_px=0)
         batch_size = max(256, self.params.batch_size)
         title = title and f"{title} validation"
-        array = predict_logits(self.judged, self.spec, data, batch_size, title)
+        array = predict_logits(self.judged, spec, data, batch_size, title)
         logits, labels = torch.from_numpy(array), torch.from_numpy(data.get_labels())
         right = int((logits.argmax(1) == labels).sum())
         return float(functional.cross_entropy(logits, labels)), right / len(data)

@@ -1,4 +1,4 @@
-"""The gradients of small maps are those of torch's own convolution."""
+"""Convolutions of small maps, and their gradients, are those of torch."""
 
 import pytest
 import torch
@@ -38,13 +38,13 @@ def test_gradients_are_those_of_small_steps(
 
 @pytest.mark.parametrize(("side", "kernel", "stride", "padding"), SHAPES)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_gradients_are_those_of_torch(
+def test_outputs_and_gradients_are_those_of_torch(
     side: int, kernel: int, stride: int, padding: int, layout: torch.memory_format
 ) -> None:
     x, weight = (each.to(memory_format=layout) for each in make(side, kernel, torch.float32))
     plain = functional.conv2d(x, weight, None, stride, padding)
     ours = SmallConvolution.apply(x, weight, stride, padding)
-    assert torch.equal(plain, ours)
+    torch.testing.assert_close(ours, plain)
     grad = torch.randn_like(plain)
     for expected, found in zip(
         torch.autograd.grad(plain, (x, weight), grad),
@@ -63,6 +63,18 @@ def test_what_is_frozen_gets_no_gradient(frozen: int) -> None:
     assert inputs[1 - frozen].grad is not None
 
 
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_it_computes_in_the_type_of_autocast(side: int) -> None:
+    convolution = nn.Conv2d(4, 5, 3, padding=1, bias=False)
+    images = torch.randn(2, 4, side, side)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = convolution(images)
+        with speeding_up_small_maps(CPU):
+            ours = convolution(images)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours, plain, rtol=0.01, atol=0.01)  # some more roundings
+
+
 def backward(network: nn.Module, images: Tensor, **precision: bool) -> list[Tensor]:
     with torch.autocast("cpu", torch.bfloat16, **precision), speeding_up_small_maps(CPU):
         loss = network(images).float().square().mean()
@@ -71,13 +83,18 @@ def backward(network: nn.Module, images: Tensor, **precision: bool) -> list[Tens
 
 def test_a_resnet_gets_the_same_gradients_with_it() -> None:
     torch.manual_seed(0)
-    network = resnet18(num_classes=3).to(memory_format=torch.channels_last)
-    images = torch.randn(4, 3, 32, 32)
+    network = resnet18(num_classes=3).to(memory_format=torch.channels_last).double()
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
     loss = network(images).square().mean()
     expected = torch.autograd.grad(loss, list(network.parameters()))
     for found, wanted in zip(backward(network, images, enabled=False), expected, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
-    assert all(g.dtype == torch.float32 for g in backward(network, images, enabled=True))
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_resnet_in_mixed_precision_gets_gradients_of_full_precision() -> None:
+    images = torch.randn(4, 3, 32, 32)
+    gradients = backward(resnet18(num_classes=3), images, enabled=True)
+    assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
 
 
 @pytest.mark.parametrize(

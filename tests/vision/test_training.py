@@ -132,6 +132,13 @@ def test_shifts_at_test_time_average_three_views() -> None:
     assert not np.allclose(shifted, expected[0], atol=1e-3)
 
 
+def test_epochs_are_judged_by_one_view() -> None:
+    plain, _ = run()
+    several, spec = run(test_flip=True, test_shift_px=1)
+    assert (spec.test_flip, spec.test_shift_px) == (True, 1)
+    assert several.history == plain.history
+
+
 def test_an_average_of_weights_is_what_is_judged_and_kept() -> None:
     """With a decay near 1 the average hardly leaves the first step's weights."""
     plain, _ = run(epochs=3)
