@@ -28,6 +28,7 @@ PAPER = {
     "optimizer": "adam",
     "learning_rate": LEARNING_RATE,
 }
+WORKERS = (0, 2)  # of the plain program's DataLoader
 MATRIX_SIDE = 2048  # of the product that says what the machine can do
 MATRIX_ROUNDS = 5
 
@@ -86,7 +87,7 @@ def _gains_by_bf16() -> bool:
 def build_plain_programs(data: ImageSet, px: int) -> dict[str, PlainProgram]:
     return {
         f"plain, {workers} workers": PlainProgram(data, px, BATCH_SIZE, workers)
-        for workers in (0, 2)
+        for workers in WORKERS
     }
 
 

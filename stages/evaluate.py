@@ -34,15 +34,18 @@ def main(name: str) -> None:
     val, test = load_split("val"), load_split("test")
     best, spec = load_model(MODELS_DIR / name / "best.safetensors")
     last_model, last_spec = load_model(MODELS_DIR / name / "last.safetensors")
-    val_logits = predict(best, spec, val, params)
+    val_logits = last_val_logits = predict(best, spec, val, params)
     logits = last_logits = predict(best, spec, test, params)
     if last_spec != spec:  # it is not the same epoch
+        last_val_logits = predict(last_model, last_spec, val, params)
         last_logits = predict(last_model, last_spec, test, params)
     labels, out = test.get_labels(), PREDICTIONS_DIR / name
     metrics = measure(logits, labels, test.classes, params, seed)
     last = measure(last_logits, labels, test.classes, params, seed)
+    metrics["val_accuracy"] = measure_accuracy(val_logits, val)
     metrics["last_epoch"] = {key: last[key] for key in LAST_EPOCH_FIGURES} | {
-        "epoch": last_spec.epoch
+        "epoch": last_spec.epoch,
+        "val_accuracy": measure_accuracy(last_val_logits, val),
     }
     if repeats := judge_repeats(name, val, test, params):
         metrics["repeats"] = repeats
@@ -62,6 +65,10 @@ def predict(
     return predict_logits(model, spec, data, params.batch_size, f"predict epoch {spec.epoch}")
 
 
+def measure_accuracy(logits: np.ndarray, data: ImageSet) -> float:
+    return float((logits.argmax(1) == data.get_labels()).mean())
+
+
 def judge_repeats(
     name: str, val: ImageSet, test: ImageSet, params: EvaluateParams
 ) -> list[dict[str, float]]:
@@ -71,8 +78,8 @@ def judge_repeats(
         model, spec = load_model(path)
         row: dict[str, float] = {"seed": int(path.stem.removeprefix("seed-"))}
         for subset, data in (("val", val), ("test", test)):
-            right = predict(model, spec, data, params).argmax(1) == data.get_labels()
-            row[f"{subset}_accuracy"] = float(right.mean())
+            logits = predict(model, spec, data, params)
+            row[f"{subset}_accuracy"] = measure_accuracy(logits, data)
         rows.append(row)
     return sorted(rows, key=lambda row: row["seed"])
 

@@ -65,7 +65,7 @@ def print_results(results: Results) -> None:
         bounds = [f"{100 * test[key]:.1f}" for key in ("accuracy_low", "accuracy_high")]
         table.add_row(
             run.label,
-            f"{100 * run.training['val_accuracy']:.1f}",
+            f"{100 * test['val_accuracy']:.1f}",
             f"{100 * test['accuracy']:.1f}",
             f"[{bounds[0]}, {bounds[1]}]",
             f"{run.timing['train_seconds']:,.0f}",

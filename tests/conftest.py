@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 # Before torch: two threads each, beside other programs, make small trainings ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +15,7 @@ import pytest
 from filelock import FileLock
 
 from tests.projects import make_project, reset_project
+from tests.warm import find_commands, start_warm_commands
 from vision.data import ImageSet
 from vision.files import write_array, write_json
 
@@ -55,7 +57,20 @@ def raw(workspace: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def warm() -> Iterator[None]:
+    """Let tests start stages and DVC from a process that has imported all they need."""
+    with start_warm_commands():
+        yield
+
+
+@pytest.fixture
+def warm_python(warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let also what is started as `sys.executable` start at once."""
+    monkeypatch.setattr(sys, "executable", shutil.which("python", path=find_commands()))
+
+
+@pytest.fixture(scope="session")
+def project(warm: None, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A small project on digits, all stages run and committed; shared by the slow tests.
 
     One of pytest's workers makes it; each has a copy of its own.

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 
+from tests.warm import find_commands
 from vision.params import get_value, read_params
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,10 @@ SMALL: dict[str, Any] = {
     "finetune.paper.weights": "none",
     "finetune.tuned.epochs": 1,
     "finetune.tuned.input_px": 16,
+    "finetune.tuned.precision": "fp32",  # as fast as it gets on any processor
     "finetune.tuned.repeats": 0,
+    "finetune.tuned.test_flip": False,
+    "finetune.tuned.test_shift_px": 0,
     "finetune.tuned.train_from": "conv1",
     "finetune.tuned.weights": "none",
 }
@@ -52,11 +55,10 @@ def append(path: Path, text: str) -> None:
 
 def run(project: Path, *command: str) -> str:
     """Run a command in the project; return its output, standard error included."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         command,
         cwd=project,
-        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PATH": find_commands(), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -55,7 +55,11 @@ def test_a_recipe_has_a_size_for_each_epoch_and_one_to_be_judged_at(
 
 
 @pytest.mark.slow
-def test_recorded_trainings_are_traced_beside_the_plain_program(workspace: Path) -> None:
+def test_recorded_trainings_are_traced_beside_the_plain_program(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A worker is a fork of this process, and fails where another test has used Prefect in it.
+    monkeypatch.setattr("benchmarks.speed.WORKERS", (0,))
     write_json(Path("data/split/summary.json"), {"train": {"n": 6000}, "val": {"n": 500}})
     for name, more in {"paper": {}, "tuned": {"input_px": 48, "test_flip": True}}.items():
         folder = Path("data/training") / name

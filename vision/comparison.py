@@ -111,7 +111,7 @@ def list_accuracies(changes: list[Change]) -> Table:
     rows: list[tuple[str, ...]] = []
     for change in changes:
         was, now = change.before, change.after
-        figures = [run.training["val_accuracy"] for run in (was, now)]
+        figures = [run.metrics["val_accuracy"] for run in (was, now)]
         figures += [run.metrics["accuracy"] for run in (was, now)]
         points = difference(now.metrics["accuracy"], was.metrics["accuracy"])
         mended, broken = f"{len(change.mended):,}", f"{len(change.broken):,}"

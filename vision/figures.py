@@ -153,7 +153,7 @@ def draw_comparison(results: Results) -> Figure:
     level = f"{100 * runs[0].metrics['confidence']:g} %"
     bars: dict[str, Any] = {"fmt": "o", "color": BLUE, "ms": 7, "capsize": 4, "zorder": 4}
     tested = axes.errorbar(test, y, xerr=[low, high], label=f"test, {level} interval", **bars)
-    val = [100 * run.training["val_accuracy"] for run in runs]
+    val = [100 * run.metrics["val_accuracy"] for run in runs]
     axes.plot(val, y, "o", mfc="white", mec=BLUE, ms=7, label="validation", zorder=3)
     for at, value in zip(y, test, strict=True):
         axes.annotate(f"{value:.1f}", (value, at), (0, 7), textcoords="offset points", ha="center")

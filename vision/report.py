@@ -52,8 +52,9 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 CHOICE = (
     "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
-    "them if several share it. No training reads the test images; the test accuracy of the last "
-    "epoch is given for comparison, and nothing was chosen by it."
+    "them if several share it; the epochs are judged by one view of each image, as the curves show "
+    "them, and the kept ones by all that the recipe averages. No training reads the test images; "
+    "the test accuracy of the last epoch is given for comparison, and nothing was chosen by it."
 )
 INTERVALS = (
     "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
@@ -110,17 +111,18 @@ def summarise(results: Results) -> dict[str, Any]:
 def _summarise(run: Run, results: Results) -> dict[str, Any]:
     training, metrics = run.training, run.metrics
     temperature = results.find_temperature(run)
-    kept = ("epochs", "best_epoch", "train_accuracy", "val_accuracy")
+    kept = ("epochs", "best_epoch", "train_accuracy")
     tested = ("accuracy", "accuracy_low", "accuracy_high", "loss")
     return (
         {"params": training["parameters"]}
         | {key: training[key] for key in kept}
+        | {"val_accuracy": metrics["val_accuracy"]}
         | {f"test_{key}": metrics[key] for key in tested}
         | {
             "test_calibration_error": results.calibrate(run).error,
             "test_calibration_error_scaled": results.calibrate(run, temperature).error,
             "temperature": temperature,
-            "last_epoch_val_accuracy": training["last"]["val_accuracy"],
+            "last_epoch_val_accuracy": metrics["last_epoch"]["val_accuracy"],
             "last_epoch_test_accuracy": metrics["last_epoch"]["accuracy"],
         }
         | _summarise_seeds(run)

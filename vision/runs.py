@@ -98,9 +98,11 @@ class Run:
     @property
     def trainings(self) -> list[dict[str, float]]:
         """Seed, val and test accuracy of each training of the recipe: first the one judged."""
-        seed, val_accuracy = (self.training[key] for key in ("seed", "val_accuracy"))
-        test_accuracy = self.metrics["accuracy"]
-        first = {"seed": seed, "val_accuracy": val_accuracy, "test_accuracy": test_accuracy}
+        first = {
+            "seed": self.training["seed"],
+            "val_accuracy": self.metrics["val_accuracy"],
+            "test_accuracy": self.metrics["accuracy"],
+        }
         return [first, *self.metrics.get("repeats", [])]
 
     def average(self, subset: str) -> Mean | None:

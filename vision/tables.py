@@ -133,10 +133,10 @@ def _list_model(run: Run) -> tuple[str, ...]:
         str(training["epochs"]),
         str(training["best_epoch"]),
         share(training["train_accuracy"]),
-        share(training["val_accuracy"]),
+        share(metrics["val_accuracy"]),
         share(metrics["accuracy"]),
         interval(metrics).removesuffix(" %"),
-        share(training["last"]["val_accuracy"]),
+        share(metrics["last_epoch"]["val_accuracy"]),
         share(metrics["last_epoch"]["accuracy"]),
         f"{run.timing['train_seconds']:,.0f}",
     )
@@ -334,7 +334,7 @@ def list_costs(results: Results) -> Table:
     device, threads = (results.runs[0].cost[key] for key in ("device", "threads"))
     caption = (
         f"What a model costs to use; times on {device}, {threads} thread{'s' * (threads != 1)}, "
-        "preparation of the images included, both views where a model looks at two"
+        "preparation of the images included, all views where a model looks at several"
     )
     return Table(caption, header, rows)
 

@@ -13,7 +13,7 @@ os.environ["PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS"] = "0.5"
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fresh(warm: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project with no stage run; to be copied."""
     folder = tmp_path_factory.mktemp("fresh")
     make_toy(folder)

@@ -113,6 +113,7 @@ def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_a_model_added_to_the_real_pipeline_is_in_the_flow(
     changed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

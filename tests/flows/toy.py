@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 
 import psutil
 import yaml
+
+from tests.warm import find_commands
 
 STAGE = """
 import json, sys, time, yaml
@@ -94,15 +95,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def dvc(folder: Path, *arguments: str) -> str:
-    return _run(folder, sys.executable, "-m", "dvc", *arguments)
+    return _run(folder, "dvc", *arguments)
 
 
 def _run(folder: Path, *command: str) -> str:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         command,
         cwd=folder,
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PATH": find_commands()},
         capture_output=True,
         text=True,
         check=False,

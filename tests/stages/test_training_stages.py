@@ -87,7 +87,14 @@ def test_the_last_epoch_is_judged_beside_the_best(project: Path) -> None:
     last = read_metrics(project, "fc")["last_epoch"]
     assert isinstance(last, dict)
     assert last["epoch"] == 3
-    assert set(last) == {"epoch", "accuracy", "accuracy_low", "accuracy_high", "loss"}
+    assert set(last) == {
+        "epoch",
+        "val_accuracy",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "loss",
+    }
 
 
 @pytest.mark.parametrize("knobs", [{}, {"max_pool": False}], ids=["plain", "no pooling"])

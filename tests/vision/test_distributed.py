@@ -32,6 +32,7 @@ def fit_in(processes: int, folder: Path, per_class: int) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize(("processes", "per_class"), [(2, 5), (4, 1)])
 def test_several_processes_give_what_one_gives(
     processes: int, per_class: int, tmp_path: Path
@@ -47,6 +48,7 @@ def test_several_processes_give_what_one_gives(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_two_runs_in_two_processes_are_equal_byte_for_byte(tmp_path: Path) -> None:
     first, second = (fit_in(2, tmp_path / name, 5) for name in ("first", "second"))
     for name in ("last.safetensors", "history.json"):
@@ -100,6 +102,7 @@ def test_a_worker_that_fails_ends_the_others() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
 def test_a_wrong_number_of_processes_is_one_line_and_so_is_a_wrong_recipe() -> None:
     assert run_stage_in("two") == "error: PROCESSES is 'two'; give a number of processes, 1 or more"
     assert run_stage_in("2").startswith("error: finetune.nope is missing: finetune has ")

@@ -1,0 +1,46 @@
+"""Commands that start at once, as the pipeline's tests need hundreds of them.
+
+Python takes seconds to import torch, torchvision and scikit-learn. A server has done so once; each
+command is a fork of it, which finds them imported and imports the project's own modules anew.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMMANDS = ("dvc", "python")
+SOCKET = "WARM_SOCKET"  # environment variable
+
+
+@contextmanager
+def start_warm_commands() -> Iterator[None]:
+    """Have `find_commands` name the commands that start at once."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # short, as paths of sockets have to be
+    client = f"#!{sys.executable} -IS\n{(HERE / 'client.py').read_text()}"
+    for name in COMMANDS:
+        (folder / name).write_text(client)
+        (folder / name).chmod(0o755)
+    os.environ[SOCKET] = str(folder / "socket")
+    command = [sys.executable, "-m", "tests.warm.server", os.environ[SOCKET]]
+    server = subprocess.Popen(command, cwd=HERE.parents[1], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout
+        assert server.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        server.kill()
+        server.communicate()
+        shutil.rmtree(folder)
+        del os.environ[SOCKET]
+
+
+def find_commands() -> str:
+    """Return a PATH whose `python` and `dvc` are the warm ones, or else those of this Python."""
+    folders = [Path(os.environ[SOCKET]).parent] if SOCKET in os.environ else []
+    return ":".join(map(str, [*folders, Path(sys.executable).parent, os.environ["PATH"]]))
