@@ -78,10 +78,10 @@ def write_report(
             "",
             "# Accuracy by minutes",
             "",
-            "The accuracies are those of the recorded trainings, validation split, one view of each "
-            "image, first seed; the minutes are what their images take at the speed of each recipe, measured in this run, "
-            "taking turns, validation included. The plain program computes what `paper` does, so "
-            "it is shown with its accuracies.",
+            "The accuracies are those of the recorded trainings, validation split, one view of "
+            "each image, first seed; the minutes are what their images take at the speed of each "
+            "recipe, measured in this run, taking turns, validation included. The plain program "
+            "computes what `paper` does, so it is shown with its accuracies.",
             "",
             *write_table(("recipe", "program", "epochs", "minutes", "best val %"), reached),
             "",
