@@ -7,6 +7,7 @@
 PYTHON ?= python3
 TORCH ?= default
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE # containers set it; each start would then compile all it imports
 INSTALLED := .venv/installed-$(TORCH)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 # DVC would keep its index, a database of pickles, where every user of the machine may write.
