@@ -37,6 +37,11 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
     return ImageSet(images, labels, np.arange(len(labels)), CLASSES)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: towards the end the quick ones keep every worker busy."""
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "server"))))
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""
