@@ -68,8 +68,9 @@ def write_report(
             "# Speed",
             "",
             f"{hardware['device']}, {hardware['threads']} threads, torch {hardware['torch']}; "
-            f"ResNet18, Adam, batch {BATCH_SIZE} where no other is named; median of {rounds} epochs "
-            f"of {n_images:,} images each, taking turns. `x plain` is over the faster of the plain programs; `used` is the "
+            f"ResNet18, Adam, batch {BATCH_SIZE} where no other is named; "
+            f"median of {rounds} epochs of {n_images:,} images each, taking turns. "
+            "`x plain` is over the faster of the plain programs; `used` is the "
             "share of the FLOP/s of a 2048 x 2048 product in that precision, taking turns too.",
             "",
             *write_table(heads, rows),
