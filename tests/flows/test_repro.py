@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import supervisor
 from flows.overrides import set_params
 from flows.repro import StageFailedError, StoppedError, repro
 from tests.flows.toy import assert_nothing_is_left, is_running, wait_until
@@ -71,6 +72,31 @@ repro(Path({str(new_toy)!r}), "fetch")
     wait_until(lambda: is_running(new_toy))
     parent.send_signal(number)
     parent.wait()
+    assert_nothing_is_left(new_toy)
+
+
+def test_a_lock_file_that_a_killed_dvc_left_half_written_holds_up_nothing(new_toy: Path) -> None:
+    (new_toy / supervisor.RWLOCK).write_text("")
+    assert repro(new_toy, "fetch") == "ran"
+
+
+def test_a_lock_file_that_dvc_leaves_half_written_when_stopped_is_mended(new_toy: Path) -> None:
+    code = f"""
+import time
+rwlock = open({str(supervisor.RWLOCK)!r}, "w")
+print("writing", flush=True)
+time.sleep(600)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-I", supervisor.__file__, sys.executable, "-c", code],
+        cwd=new_toy,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        assert process.stdout
+        process.stdout.readline()
+        process.terminate()
     assert_nothing_is_left(new_toy)
 
 
