@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,19 @@ from flows.locks import (
     check_trees,
 )
 from tests.flows.toy import wait_until
-from tests.projects import commit, find_processes, hash_outs, repro, run, set_value
+from tests.projects import (
+    TWO_MODELS,
+    commit,
+    find_processes,
+    hash_outs,
+    keep_models,
+    repro,
+    run,
+)
 
 pytestmark = pytest.mark.slow
 
 KILLS = 30
-MODELS = {"baselines": ["two-layer-fc"], "finetune": ["paper"]}
 LONGEST_S = 2.5  # from the start of a stage to its end, and while DVC caches what it gave
 
 
@@ -85,9 +91,7 @@ def run_until_killed(project: Path, kills: Kills) -> bool:
 @pytest.fixture
 def made(changed: Path) -> Path:
     """The project with two of its four models, all stages run."""
-    set_value(changed, "models", MODELS | {"evaluate": [*chain(*MODELS.values())]})
-    shutil.rmtree(changed / "data")  # with what belongs to the others
-    run(changed, "git", "checkout", "--quiet", "--", "data")
+    keep_models(changed, TWO_MODELS)
     repro(changed)
     return changed
 
