@@ -1,6 +1,6 @@
 """Measure the pipeline's training beside a plain PyTorch program; write a table and figures.
 
-Reads data/training and data/split for what the recipes gave; writes benchmarks/results/.
+Reads data/training and data/split for what the recipes gave; writes benchmarks/results/here/.
 Run on idle cores: python -m benchmarks.compare
 """
 
@@ -18,7 +18,7 @@ from vision.figures import COLOURS, MARKERS, STYLE
 from vision.files import write_text
 from vision.hardware import describe_hardware
 
-RESULTS = Path("benchmarks/results")
+RESULTS = Path("benchmarks/results/here")
 
 
 def main() -> None:
