@@ -38,8 +38,17 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: towards the end the quick ones keep every worker busy."""
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("slow", "server"))))
+    """Begin with the slow tests: towards the end the quick ones keep every worker busy.
+
+    The longest of them makes the small project; those that share it come last, when it is there.
+    """
+
+    def rank(item: pytest.Item) -> tuple[bool, bool, bool]:
+        is_slow = any(map(item.get_closest_marker, ("slow", "server")))
+        shares = "project" in getattr(item, "fixturenames", ())
+        return item.path.name != "test_kill.py", not is_slow, shares
+
+    items.sort(key=rank)
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def test_cached_features_train_as_the_images_would(first: str, flip: bool) -> No
     train = make_image_set(6, image_px=32)
     results = []
     for cached in (False, True):
-        params = recipe(train_from=first, flip=flip, cache_features=cached, learning_rate=1e-5)
+        how = {"train_from": first, "flip": flip, "cache_features": cached}
+        params = recipe(optimizer="sgd", **how)  # Adam would make much of a difference in rounding
         spec = describe_model("resnet18", params, train)
         torch.manual_seed(0)
         results.append(fit(build_model(spec), spec, train, train, params, 0, ResNetPlan(params)))
