@@ -71,8 +71,11 @@ def fetch_tasks(name: str) -> list[TaskRun]:
 
 
 def has_ended(task: TaskRun) -> bool:
-    """Say whether a task run has ended; one whose upstream failed stays pending, as not ready."""
-    return task.state.is_final() or task.state_name == "NotReady"
+    """Say whether a task run has ended; one whose upstream failed stays pending, as not ready.
+
+    The server may have noted a run, but no state of it yet.
+    """
+    return task.state is not None and (task.state.is_final() or task.state_name == "NotReady")
 
 
 def has_its_name(task: TaskRun) -> bool:
