@@ -26,7 +26,7 @@ test: $(INSTALLED)
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest --numprocesses 3 --dist worksteal
+	pytest --numprocesses 3 --dist loadgroup
 
 # Not compiled: Python does that for the few modules that are used, when they first are.
 .venv/installed-default: requirements.lock

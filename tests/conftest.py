@@ -37,18 +37,26 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
     return ImageSet(images, labels, np.arange(len(labels)), CLASSES)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests: towards the end the quick ones keep every worker busy.
 
     The longest of them makes the small project; those that share it come last, when it is there.
+    One worker starts a Prefect server and takes all tests that need it.
     """
 
     def rank(item: pytest.Item) -> tuple[bool, bool, bool]:
         is_slow = any(map(item.get_closest_marker, ("slow", "server")))
-        shares = "project" in getattr(item, "fixturenames", ())
-        return item.path.name != "test_kill.py", not is_slow, shares
+        return item.path.name != "test_kill.py", not is_slow, needs(item, "project")
 
     items.sort(key=rank)
+    for item in items:
+        if needs(item, "prefect_server"):
+            item.add_marker(pytest.mark.xdist_group("prefect-server"))
+
+
+def needs(item: pytest.Item, fixture: str) -> bool:
+    return fixture in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture
