@@ -29,16 +29,12 @@ GIT_LOCK = Path(".git/index.lock")
 START_TOLERANCE_S = 1.0  # between the clocks of the file system and of the process table
 
 
-def check_rwlock(fix: bool) -> Iterator[Finding]:
+def check_rwlock(fix: bool, tree: Path = Path()) -> Iterator[Finding]:
     """Look for entries of processes that are no more, and for a file that DVC cannot read."""
-    if not RWLOCK.exists():
+    rwlock = tree / RWLOCK
+    if not rwlock.exists():
         return
-    written = RWLOCK.stat().st_mtime
-    try:
-        entries = json.loads(RWLOCK.read_text())
-        stale = {str(info["pid"]) for info in _list_holders(entries) if is_stale(info, written)}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        entries, stale = {}, {"none: DVC cannot read the file"}
+    _, stale = _sort_out(rwlock)
     if not stale:
         return
     what = f"{RWLOCK} holds locks of no DVC process ({', '.join(sorted(stale))})"
@@ -46,12 +42,30 @@ def check_rwlock(fix: bool) -> Iterator[Finding]:
         yield bad(f"{what}: pipeline doctor --fix removes them")
         return
     try:
-        with _guard("rwlock.lock"):
-            write_text(RWLOCK, json.dumps(_drop_stale(entries, written)))
+        with _guard("rwlock.lock", tree):
+            live, stale = _sort_out(rwlock)  # again: until now a DVC may have been writing it
+            if stale:
+                write_text(rwlock, json.dumps(live))
     except LockError:
         yield bad(f"{RWLOCK} is in use: end the DVC processes, then try again")
         return
     yield good(f"{what}: removed")
+
+
+def mend_rwlock(tree: Path = Path()) -> None:
+    """Remove what ended processes left in the file of DVC's locks, without a word."""
+    list(check_rwlock(fix=True, tree=tree))
+
+
+def _sort_out(rwlock: Path) -> tuple[dict[str, Any], set[str]]:
+    """Return the entries of processes that live, and the numbers of those that do not."""
+    written = rwlock.stat().st_mtime
+    try:
+        entries = json.loads(rwlock.read_text())
+        stale = {str(info["pid"]) for info in _list_holders(entries) if is_stale(info, written)}
+        return _drop_stale(entries, written), stale
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"write": {}, "read": {}}, {"none: DVC cannot read the file"}
 
 
 def is_stale(info: dict[str, Any], written: float) -> bool:
@@ -174,9 +188,9 @@ def _drop_stale(entries: dict[str, Any], written: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _guard(name: str) -> Iterator[None]:
+def _guard(name: str, tree: Path = Path()) -> Iterator[None]:
     """Hold one of DVC's own locks, of the kind that its configuration says."""
-    with make_lock(str(TMP / name), tmp_dir=str(TMP)):
+    with make_lock(str(tree / TMP / name), tmp_dir=str(tree / TMP)):
         yield
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows import supervisor
+from flows.locks import mend_rwlock
 from flows.workspace import make_environment
 from vision.errors import PipelineError
 from vision.files import CHECKPOINTS
@@ -52,6 +53,7 @@ class _Output:
     status: int | None = None
     outcome: Outcome = "cached"
     busy: bool = False
+    broken_lock: bool = False  # a DVC that was killed while it wrote the file of its locks
 
     def read(self, line: str) -> None:
         if line.startswith("Running stage "):
@@ -61,6 +63,7 @@ class _Output:
         elif line.startswith(("error: ", "ERROR: ")):
             self.error = self.error or line.partition(": ")[2]
         self.busy = self.busy or " is busy, it is being blocked by" in line
+        self.broken_lock = self.broken_lock or bool(re.match("ERROR: .*RWLock-file", line))
         if exited := re.search(r"exited with (-?\d+)$", line):
             self.status = int(exited[1])
 
@@ -99,9 +102,12 @@ def repro(
             return output.outcome
         if status == TIMED_OUT:
             raise StageFailedError(stage, f"not done after {timeout_s:g} s: stopped", status)
-        if not output.busy:
+        if output.broken_lock:
+            mend_rwlock(tree)
+        elif output.busy:
+            stop.wait(BUSY_WAIT_S)
+        else:
             break
-        stop.wait(BUSY_WAIT_S)
     message = output.error or f"dvc repro ended with status {status}"
     raise StageFailedError(stage, message, output.status)
 

@@ -9,7 +9,6 @@ what DVC then left in the file of its locks is removed.
 """
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -17,12 +16,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 GRACE_S = 10.0
 PR_SET_PDEATHSIG = 1
-RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 def main(command: list[str]) -> int:
@@ -35,8 +32,6 @@ def main(command: list[str]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    if not _is_readable(RWLOCK):
-        _mend_rwlock()
     child = subprocess.Popen(command)
     while child.poll() is None and not stopped:
         time.sleep(0.05)
@@ -49,9 +44,11 @@ def main(command: list[str]) -> int:
     with _spared(signal.SIGTERM):
         os.killpg(0, signal.SIGTERM)  # a stage that its shell left behind
     if status is None:
-        os.killpg(0, signal.SIGKILL)
+        os.killpg(0, signal.SIGKILL)  # this process as well: the next run mends the locks
     if stopped:
-        _mend_rwlock()
+        from flows.locks import mend_rwlock  # here, as it loads DVC
+
+        mend_rwlock()
     return 128 + stopped[0] if stopped else status or 0
 
 
@@ -60,20 +57,6 @@ def _spared(number: int) -> Iterator[None]:
     before = signal.signal(number, signal.SIG_IGN)
     yield
     signal.signal(number, before)
-
-
-def _is_readable(rwlock: Path) -> bool:
-    """Say whether DVC can read it: ended while it writes it, it leaves nothing, or half of it."""
-    try:
-        return not rwlock.exists() or isinstance(json.loads(rwlock.read_text()), dict)
-    except ValueError:
-        return False
-
-
-def _mend_rwlock() -> None:
-    from flows.locks import check_rwlock  # here, as it loads DVC, for a second
-
-    list(check_rwlock(fix=True))
 
 
 def _end_with_parent() -> None:

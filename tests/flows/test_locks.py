@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,23 @@ def test_the_entry_of_a_dvc_at_work_is_kept() -> None:
         before = RWLOCK.read_text()
         assert not find(check_rwlock, fix=True)
         assert RWLOCK.read_text() == before
+        process.kill()
+
+
+def test_an_entry_that_a_dvc_writes_while_the_file_is_mended_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with start_sleeper("repro") as process:
+        RWLOCK.write_text("")  # as it is while a DVC writes it
+
+        @contextmanager
+        def wait_for_the_writer(*_: Any) -> Iterator[None]:
+            write_rwlock(process.pid, "dvc repro")
+            yield
+
+        monkeypatch.setattr("flows.locks._guard", wait_for_the_writer)
+        find(check_rwlock, fix=True)
+        assert str(process.pid) in RWLOCK.read_text()
         process.kill()
 
 

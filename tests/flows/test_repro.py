@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import supervisor
+from flows.locks import RWLOCK
 from flows.overrides import set_params
 from flows.repro import StageFailedError, StoppedError, repro
 from tests.flows.toy import assert_nothing_is_left, is_running, wait_until
@@ -76,14 +77,14 @@ repro(Path({str(new_toy)!r}), "fetch")
 
 
 def test_a_lock_file_that_a_killed_dvc_left_half_written_holds_up_nothing(new_toy: Path) -> None:
-    (new_toy / supervisor.RWLOCK).write_text("")
+    (new_toy / RWLOCK).write_text("")
     assert repro(new_toy, "fetch") == "ran"
 
 
 def test_a_lock_file_that_dvc_leaves_half_written_when_stopped_is_mended(new_toy: Path) -> None:
     code = f"""
 import time
-rwlock = open({str(supervisor.RWLOCK)!r}, "w")
+rwlock = open({str(RWLOCK)!r}, "w")
 print("writing", flush=True)
 time.sleep(600)
 """
