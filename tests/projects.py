@@ -18,8 +18,6 @@ from vision.params import get_value, read_params
 ROOT = Path(__file__).parents[1]
 # Seconds, and what shows them; what trainings keep for themselves.
 DIFFERING = ("timings", "costs", "report.md", "report.html", "model-card.md", "checkpoints")
-# One of each kind, for tests that train them all: half the time.
-TWO_MODELS = {"baselines": ["two-layer-fc"], "finetune": ["paper"]}
 SMALL: dict[str, Any] = {
     "data.source": "digits",
     "data.image_px": 16,
@@ -51,8 +49,9 @@ def set_value(project: Path, key: str, value: Any) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def keep_models(project: Path, models: dict[str, list[str]]) -> None:
-    """Leave out all other models, with what they left in data."""
+def keep_two_models(project: Path) -> None:
+    """Leave out all models but one of each kind, with what they left in data."""
+    models = {"baselines": ["two-layer-fc"], "finetune": ["paper"]}
     kept = [name for names in models.values() for name in names]
     dropped = set(read_params(project / "params.yaml")["models"]["evaluate"]) - {*kept}
     for path in (project / "data").glob("*/*"):

@@ -20,17 +20,10 @@ from flows.locks import (
     check_repo_lock,
     check_rwlock,
     check_trees,
+    mend_rwlock,
 )
 from tests.flows.toy import wait_until
-from tests.projects import (
-    TWO_MODELS,
-    commit,
-    find_processes,
-    hash_outs,
-    keep_models,
-    repro,
-    run,
-)
+from tests.projects import commit, find_processes, hash_outs, keep_two_models, repro, run
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +84,7 @@ def run_until_killed(project: Path, kills: Kills) -> bool:
 @pytest.fixture
 def made(changed: Path) -> Path:
     """The project with two of its four models, all stages run."""
-    keep_models(changed, TWO_MODELS)
+    keep_two_models(changed)
     repro(changed)
     return changed
 
@@ -120,7 +113,7 @@ def test_killed_at_many_moments_it_gives_the_same_bytes(
     assert hash_outs(unmade) == expected
     assert not repro(unmade)
     assert not list(unmade.glob("**/.*.tmp"))
-    list(check_rwlock(True))  # entries of killed processes: they hold nothing up
+    mend_rwlock()  # entries of killed processes: they hold nothing up
     for check in (check_rwlock, check_repo_lock, check_git_lock, check_trees):
         assert not list(check(False))
 

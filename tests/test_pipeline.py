@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from flows.plan import make_plan
-from tests.projects import ROOT, TWO_MODELS, append, keep_models, repro, run, set_value
+from tests.projects import ROOT, append, keep_two_models, repro, run, set_value
 from vision.params import get_value, read_params
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def test_a_change_runs_the_stages_of_the_table_and_no_others(
 ) -> None:
     names = [] if stages == "none" else stages.split(", ")
     if any("matrix" in STAGES.get(name, {}) for name in names):  # all models are touched
-        keep_models(changed, TWO_MODELS)
+        keep_two_models(changed)
     CHANGES[change](changed)
     planned = {stage.name: stage.verdict for stage in make_plan(changed)}
     assert set(names) <= {*planned, *map(drop_member, planned)}
