@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from pydantic import Field
 
 from vision.calibration import N_BINS, trace_coverage
@@ -381,8 +381,8 @@ def _draw_matrix(
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     shares = len(runs) == 1
-    percents = PercentFormatter(symbol=" %") if shares else None
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.05, format=percents)
+    written = PercentFormatter(symbol=" %") if shares else StrMethodFormatter("{x:,.0f}")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.05, format=written)
     bar.set_label("share of the true class's images" if shares else "images more or fewer")
     bar.outline.set_visible(False)
     _title(figure, title, results.mark(*runs))

@@ -10,6 +10,7 @@ from vision.figures import (
     PlotParams,
     draw_confusion,
     draw_curves,
+    draw_difference,
     draw_f1,
     draw_figures,
     render,
@@ -68,6 +69,15 @@ def test_cells_of_the_confusion_matrix_hold_its_counts_and_no_zeros(tmp_path, mo
     figure = draw_confusion(results, results.runs[0])
     counts = [n for row in results.runs[0].metrics["confusion"] for n in row if n]
     assert list_texts(figure) == [str(n) for n in counts]
+
+
+def test_the_bar_beside_a_difference_counts_in_plain_numbers(tmp_path, monkeypatch):
+    figure = draw_difference(load(tmp_path, monkeypatch))
+    with style.context(["default", STYLE]):
+        figure.draw_without_rendering()
+    labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert {"−1", "0", "1"} <= set(labels)
+    assert not any("$" in label for label in labels)
 
 
 @pytest.mark.parametrize("n", [2, 70])
