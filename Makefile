@@ -1,6 +1,7 @@
 # make demo   run the whole pipeline on scikit-learn's digits: no download, no GPU
 # make test   run all checks: format, lint, types, tests
 # make serve  try the scheduled runs: a Prefect server and a worker on this machine
+# make deps   write into dvc.yaml which code each stage imports
 # make lock   resolve the dependencies of pyproject.toml anew
 # TORCH=cpu   with any of them: the smaller build of torch, for machines without an NVIDIA GPU
 
@@ -15,16 +16,20 @@ PRIVATE_INDEX = mkdir -m 700 -p .dvc/tmp/site && \
   dvc config --quiet --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --editable .
 
-.PHONY: demo test serve lock check-lock
+.PHONY: demo test serve deps lock check-lock
 demo: $(INSTALLED)
 	pipeline demo
 
 serve: $(INSTALLED)
 	pipeline serve
 
+deps: $(INSTALLED)
+	python -m flows.commands.deps
+
 test: $(INSTALLED)
 	ruff format --check .
 	ruff check .
+	lint-imports --no-logo
 	mypy
 	pytest --numprocesses 3 --dist loadgroup
 

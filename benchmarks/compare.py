@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from benchmarks.memory import Growth, measure_growth
 from benchmarks.recipes import Course, trace_courses
 from benchmarks.speed import BATCH_SIZE, Speed, make_images, measure_speeds
-from vision.figures import COLOURS, MARKERS, STYLE
-from vision.files import write_text
-from vision.hardware import describe_hardware
+from vision.base.files import write_text
+from vision.base.hardware import describe_hardware
+from vision.report.figures import COLOURS, MARKERS, STYLE
 
 RESULTS = Path("benchmarks/results/here")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from vision.data import ImageSet
-from vision.files import read_array
-from vision.models import build_model
-from vision.recipes import LayerPlan, TrainParams, describe_model
-from vision.training import Trainer
+from vision.base.files import read_array
+from vision.data.dataset import ImageSet
+from vision.models.networks import build_model
+from vision.training.loop import Trainer
+from vision.training.recipes import LayerPlan, TrainParams, describe_model
 
 IMAGE_PX = 32
 CHUNK = 10_000  # images written at once

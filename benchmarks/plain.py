@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models import resnet18
 
-from vision.data import ImageSet
-from vision.pretrained import IMAGENET_CHANNELS
+from vision.data.dataset import ImageSet
+from vision.models.pretrained import IMAGENET_CHANNELS
 
 LEARNING_RATE = 1e-4
 

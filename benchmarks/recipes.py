@@ -14,8 +14,8 @@ from benchmarks.speed import (
     build_trainer,
     take_turns,
 )
-from vision.data import ImageSet
-from vision.files import read_json
+from vision.base.files import read_json
+from vision.data.dataset import ImageSet
 
 TRAINING = Path("data/training")
 SPLIT = Path("data/split/summary.json")

@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18
 
 from benchmarks.plain import LEARNING_RATE, PlainProgram
-from vision.data import ImageSet
-from vision.finetuning import FinetuneParams, ResNetPlan
-from vision.hardware import measure_bf16_gain
-from vision.models import build_model
-from vision.pretrained import IMAGENET_CHANNELS
-from vision.recipes import describe_model
-from vision.training import Trainer
+from vision.base.hardware import measure_bf16_gain
+from vision.data.dataset import ImageSet
+from vision.models.networks import build_model
+from vision.models.pretrained import IMAGENET_CHANNELS
+from vision.training.finetuning import FinetuneParams, ResNetPlan
+from vision.training.loop import Trainer
+from vision.training.recipes import describe_model
 
 BATCH_SIZE = 64  # the paper's recipe
 LARGER_BATCH = 128  # what the optimiser's step costs is then shared by more images

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.printing import Form
-from vision.errors import PipelineError
+from flows.commands.printing import Form
+from vision.base.errors import PipelineError
 
 # Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
 # for the GPU should not wait 10 s more than it must, and a server that lives as long as a run
@@ -45,9 +45,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run would do, why, and how long it should take."""
-    from flows.durations import describe_time, describe_total, estimate
-    from flows.overrides import parse_overrides
-    from flows.plan import make_plan
+    from flows.engine.durations import describe_time, describe_total, estimate
+    from flows.engine.overrides import parse_overrides
+    from flows.engine.plan import make_plan
 
     stages = make_plan(Path(), targets or (), force, parse_overrides(set or []))
     if as_json:
@@ -131,7 +131,7 @@ def deploy(
     ] = None,
 ) -> None:
     """Set up pools and the GPU limit on the Prefect server; register the deployments."""
-    from flows.server import deploy as register
+    from flows.orchestration.server import deploy as register
 
     register(names or [])
 
@@ -139,7 +139,7 @@ def deploy(
 @app.command()
 def serve(port: Annotated[int, typer.Option(help="Of the server.")] = 4200) -> None:
     """Start a server, a pool and a worker on this machine, for a try-out; Ctrl-C ends them."""
-    from flows.server import serve as start
+    from flows.orchestration.server import serve as start
 
     start(port)
 
@@ -155,7 +155,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Look for what would stop a run."""
-    from flows.doctor import examine
+    from flows.upkeep.doctor import examine
 
     raise typer.Exit(examine(fix, verify_cache, repair))
 
@@ -167,7 +167,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="A folder for the report.")] = Path("comparison"),
 ) -> None:
     """Write a report of what differs between two runs, and whether it is significant."""
-    from flows.compare import compare as write
+    from flows.commands.compare import compare as write
 
     print(write(before, after, out))
 
@@ -180,8 +180,8 @@ def predict(
     form: Annotated[Form, typer.Option("--format", help="How to print them.")] = Form.TABLE,
 ) -> None:
     """Classify images with a trained model."""
-    from flows.printing import print_predictions
-    from vision.prediction import Predictor, find_model, list_files
+    from flows.commands.printing import print_predictions
+    from vision.serving.prediction import Predictor, find_model, list_files
 
     predictions = Predictor(find_model(model)).predict(list_files(images), top)
     raise typer.Exit(print_predictions(predictions, form))
@@ -194,8 +194,8 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Default: exports/MODEL.onnx")] = None,
 ) -> None:
     """Write a trained model for other programs, and prove that it agrees with PyTorch."""
-    from vision.export import export_onnx
-    from vision.prediction import find_model
+    from vision.serving.export import export_onnx
+    from vision.serving.prediction import find_model
 
     source = find_model(model)
     target = out or Path("exports") / f"{Path(model).stem}.{form}"
@@ -209,7 +209,7 @@ def export(
 @app.command()
 def demo() -> None:
     """Run everything on scikit-learn's digits, in a tree of its own."""
-    from flows import demo as module
+    from flows.commands import demo as module
 
     raise typer.Exit(module.main())
 

@@ -22,20 +22,20 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.artifacts import EpochProgress, publish_plan, publish_results
-from flows.durations import record
-from flows.overrides import parse_overrides, set_params
-from flows.plan import PlannedStage, make_plan
-from flows.repro import TIMED_OUT, StageFailedError, repro
-from flows.workspace import (
+from flows.engine.durations import record
+from flows.engine.overrides import parse_overrides, set_params
+from flows.engine.plan import PlannedStage, make_plan
+from flows.engine.repro import TIMED_OUT, StageFailedError, repro
+from flows.engine.tree import (
     make_tree,
     remove_tree,
     run_dvc,
     save_experiment,
 )
-from flows.workspace import (
+from flows.engine.tree import (
     publish as publish_branch,
 )
+from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
 
 TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")

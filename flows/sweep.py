@@ -14,11 +14,11 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.overrides import parse_overrides, parse_value
+from flows.engine.overrides import parse_overrides, parse_value
+from flows.engine.tree import read_saved
 from flows.pipeline import pipeline
-from flows.workspace import read_saved
-from vision.errors import ParamsError, PipelineError
-from vision.params import get_value
+from vision.base.errors import ParamsError, PipelineError
+from vision.base.params import get_value
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -1,15 +1,15 @@
 """Fetch the images that `data.source` names and store them as arrays, with their provenance.
 
-Reads the source, by way of MIRROR where that is set; writes data/raw, see vision/data.py.
+Reads the source, by way of MIRROR where that is set; writes data/raw, see vision/data/dataset.py.
 Run: python -m stages.download
 """
 
 import sys
 
 from stages.runner import run_stage
-from vision.data import RAW_DIR
-from vision.params import load_section
-from vision.sources import DataParams, open_source, save_raw
+from vision.base.params import load_section
+from vision.data.dataset import RAW_DIR
+from vision.data.sources import DataParams, open_source, save_raw
 
 
 def main() -> None:

@@ -1,15 +1,15 @@
 """Fetch the weights that a fine-tuning recipe starts from, and check that they fit ResNet18.
 
-Reads what `finetune.NAME.weights` names; writes data/pretrained/NAME, see vision/pretrained.py.
+Reads what `finetune.NAME.weights` names; writes data/pretrained/NAME, see models/pretrained.py.
 Run: python -m stages.download_weights paper
 """
 
 import sys
 
 from stages.runner import run_stage
-from vision.params import get_value, read_params
-from vision.pretrained import PRETRAINED_DIR
-from vision.weights import open_weights, save_weights
+from vision.base.params import get_value, read_params
+from vision.models.pretrained import PRETRAINED_DIR
+from vision.models.weights import open_weights, save_weights
 
 
 def main(name: str) -> None:

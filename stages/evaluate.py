@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from stages.runner import run_stage
-from vision.cost import measure_cost
-from vision.data import ImageSet, load_split
-from vision.files import write_array, write_json, write_rows
-from vision.inference import Classifier, predict_logits, prepare_device
-from vision.metrics import EvaluateParams, measure
-from vision.models import ModelSpec, load_model
-from vision.params import load_section, load_seed
+from vision.base.files import write_array, write_json, write_rows
+from vision.base.params import load_section, load_seed
+from vision.data.dataset import ImageSet, load_split
+from vision.evaluation.cost import measure_cost
+from vision.evaluation.metrics import EvaluateParams, measure
+from vision.models.inference import Classifier, predict_logits, prepare_device
+from vision.models.networks import ModelSpec, load_model
 
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")

@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import Field
 
 from stages.runner import run_stage
-from vision.attention import explain, find_layer
-from vision.data import load_split
-from vision.files import read_array, write_array, write_json
-from vision.gallery import decide, find_mistakes
-from vision.models import load_model
-from vision.params import Section, load_section
+from vision.base.files import read_array, write_array, write_json
+from vision.base.params import Section, load_section
+from vision.data.dataset import load_split
+from vision.evaluation.attention import explain, find_layer
+from vision.evaluation.gallery import decide, find_mistakes
+from vision.models.networks import load_model
 
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")

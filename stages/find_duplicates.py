@@ -11,10 +11,10 @@ from pathlib import Path
 from pydantic import Field
 
 from stages.runner import run_stage
-from vision.data import load_split
-from vision.duplicates import HASH_BITS, find_duplicates
-from vision.files import write_json
-from vision.params import Section, load_section
+from vision.base.files import write_json
+from vision.base.params import Section, load_section
+from vision.data.dataset import load_split
+from vision.evaluation.duplicates import HASH_BITS, find_duplicates
 
 DUPLICATES = Path("data/duplicates.json")
 

@@ -10,15 +10,15 @@ import sys
 from torch import nn
 
 from stages.processes import run_training
-from vision.checkpoints import Checkpoints, forget
-from vision.data import load_split
-from vision.finetuning import FinetuneParams, ResNetPlan, count_trainable
-from vision.models import build_model, load_backbone, outline_model
-from vision.params import load_section, load_seed
-from vision.pretrained import IMAGENET_CHANNELS, load_pretrained, load_pretrained_manifest
-from vision.recipes import describe_model
-from vision.results import save_trainings
-from vision.training import fit_seeds
+from vision.base.params import load_section, load_seed
+from vision.data.dataset import load_split
+from vision.models.networks import build_model, load_backbone, outline_model
+from vision.models.pretrained import IMAGENET_CHANNELS, load_pretrained, load_pretrained_manifest
+from vision.training.checkpoints import Checkpoints, forget
+from vision.training.finetuning import FinetuneParams, ResNetPlan, count_trainable
+from vision.training.loop import fit_seeds
+from vision.training.recipes import describe_model
+from vision.training.results import save_trainings
 
 
 def main(name: str, checkpoints: Checkpoints = forget) -> None:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.runner import run_stage
-from vision.figures import PlotParams, draw_figures
-from vision.files import write_bytes, write_json, write_rows, write_text
-from vision.params import load_section
-from vision.report import (
+from vision.base.files import write_bytes, write_json, write_rows, write_text
+from vision.base.params import load_section
+from vision.report.figures import PlotParams, draw_figures
+from vision.report.page import (
     build_report,
     draw_sheets,
     list_epochs,
@@ -25,7 +25,7 @@ from vision.report import (
     render_model_card,
     summarise,
 )
-from vision.runs import ModelsParams, Results, load_results
+from vision.report.runs import ModelsParams, Results, load_results
 
 REPORTS_DIR = Path("reports")
 

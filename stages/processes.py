@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 
 from stages.runner import fingerprint, run_stage
-from vision.checkpoints import Checkpoint, Checkpoints, open_checkpoint
-from vision.distributed import count_wanted, is_worker, join_processes, launch
-from vision.errors import ParamsError
+from vision.base.distributed import count_wanted, is_worker, join_processes, launch
+from vision.base.errors import ParamsError
+from vision.training.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 
 
 def run_training(stage: str, main: Callable[[str, Checkpoints], None], arguments: list[str]) -> int:

@@ -13,14 +13,14 @@ import torch
 from pydantic import Field
 
 from stages.runner import run_stage
-from vision.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from vision.data import ImageSet, load_split
-from vision.files import write_json
-from vision.inference import predict_logits, prepare_device
-from vision.models import load_model
-from vision.params import Section, load_section, load_seed
-from vision.progress import track
-from vision.subsets import take_evenly
+from vision.base.files import write_json
+from vision.base.params import Section, load_section, load_seed
+from vision.base.progress import track
+from vision.data.dataset import ImageSet, load_split
+from vision.data.subsets import take_evenly
+from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from vision.models.inference import predict_logits, prepare_device
+from vision.models.networks import load_model
 
 MODELS_DIR = Path("data/models")
 ROBUSTNESS_DIR = Path("data/robustness")

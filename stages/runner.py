@@ -18,10 +18,10 @@ from typing import Any
 import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 
-from vision.death_signal import end_with_parent
-from vision.errors import BusyError, ChangedError, ParamsError, PipelineError
-from vision.files import sha256_of
-from vision.params import check_name, get_value, read_params
+from vision.base.death_signal import end_with_parent
+from vision.base.errors import BusyError, ChangedError, ParamsError, PipelineError
+from vision.base.files import sha256_of
+from vision.base.params import check_name, get_value, read_params
 
 DVC_FILE = Path("dvc.yaml")
 LOCKS_DIR = Path(".dvc/tmp/stages")

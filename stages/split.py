@@ -9,10 +9,10 @@ import sys
 import numpy as np
 
 from stages.runner import run_stage
-from vision.data import RAW_DIR, SPLIT_DIR
-from vision.files import read_array, read_json, write_array, write_json
-from vision.params import load_section, load_seed
-from vision.splits import SplitParams, count_classes, split_images
+from vision.base.files import read_array, read_json, write_array, write_json
+from vision.base.params import load_section, load_seed
+from vision.data.dataset import RAW_DIR, SPLIT_DIR
+from vision.data.splits import SplitParams, count_classes, split_images
 
 
 def main() -> None:

@@ -9,14 +9,14 @@ import sys
 from torch import nn
 
 from stages.processes import run_training
-from vision.baselines import load_baseline
-from vision.checkpoints import Checkpoints, forget
-from vision.data import load_split
-from vision.models import build_model, count_parameters, outline_model
-from vision.params import load_seed
-from vision.recipes import describe_model
-from vision.results import save_trainings
-from vision.training import fit_seeds
+from vision.base.params import load_seed
+from vision.data.dataset import load_split
+from vision.models.networks import build_model, count_parameters, outline_model
+from vision.training.baselines import load_baseline
+from vision.training.checkpoints import Checkpoints, forget
+from vision.training.loop import fit_seeds
+from vision.training.recipes import describe_model
+from vision.training.results import save_trainings
 
 
 def main(name: str, checkpoints: Checkpoints = forget) -> None:

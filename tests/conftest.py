@@ -16,8 +16,8 @@ from filelock import FileLock
 
 from tests.projects import make_project, reset_project
 from tests.warm import find_commands, start_warm_commands
-from vision.data import ImageSet
-from vision.files import write_array, write_json
+from vision.base.files import write_array, write_json
+from vision.data.dataset import ImageSet
 
 os.environ.pop("MIRROR", None)  # a mirror of the user's must not decide a test
 CLASSES = ("blue", "green", "red")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vision.files import write_array, write_json, write_rows, write_text
-from vision.metrics import EvaluateParams, measure
+from vision.base.files import write_array, write_json, write_rows, write_text
+from vision.evaluation.metrics import EvaluateParams, measure
 
 CLASSES = ("cat", "dog", "ship")
 MODELS = {  # name -> test accuracy that it is given, roughly

@@ -13,7 +13,7 @@ import psutil
 import yaml
 
 from tests.warm import find_commands
-from vision.params import get_value, read_params
+from vision.base.params import get_value, read_params
 
 ROOT = Path(__file__).parents[1]
 # Seconds, and what shows them; what trainings keep for themselves.

@@ -10,8 +10,8 @@ from benchmarks.compare import ratio, write_table
 from benchmarks.recipes import add_minutes, list_sides, trace_courses
 from benchmarks.speed import PAPER, Rates, Speed, count_flops, make_images
 from tests.projects import ROOT, run
-from vision.files import write_json
-from vision.finetuning import FinetuneParams
+from vision.base.files import write_json
+from vision.training.finetuning import FinetuneParams
 
 SPEEDS = [
     Speed("plain, 0 workers", 32, 100.0, 400.0, 0.2),

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vision.archives import list_members, read_members
-from vision.errors import ArchiveError, ImageError
-from vision.images import FORMATS, decode_image
+from vision.base.errors import ArchiveError, ImageError
+from vision.data.archives import list_members, read_members
+from vision.data.images import FORMATS, decode_image
 
 # Always the same examples: a test that fails on some days only stops work that is sound.
 SEARCH = settings(

@@ -21,10 +21,10 @@ from stages.runner import run_stage
 from tests.browser import open_browser
 from tests.projects import ROOT
 from tests.stages.test_training_stages import PARAMS
-from vision.errors import SourceError
-from vision.files import read_json
-from vision.sources import open_user_images, save_raw
-from vision.trees import open_tree
+from vision.base.errors import SourceError
+from vision.base.files import read_json
+from vision.data.sources import open_user_images, save_raw
+from vision.data.trees import open_tree
 
 CLASSES = {
     "markup": "<img src=x onerror=window.harmed=1>",

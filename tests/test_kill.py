@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.locks import (
+from flows.engine.rwlock import mend_rwlock
+from flows.upkeep.locks import (
     check_git_lock,
     check_lock_file,
     check_repo_lock,
     check_rwlock,
     check_trees,
-    mend_rwlock,
 )
 from tests.flows.toy import wait_until
 from tests.projects import commit, find_processes, hash_outs, keep_two_models, repro, run

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from flows.plan import make_plan
+from flows.engine.plan import make_plan
 from tests.projects import ROOT, append, keep_two_models, repro, run, set_value
-from vision.params import get_value, read_params
+from vision.base.params import get_value, read_params
 
 pytestmark = pytest.mark.slow
 
@@ -81,11 +81,11 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "`explain.images`": set_to("explain.images", 1),
     "`duplicates.max_distance`": set_to("duplicates.max_distance", 9),
     "`plot.dpi`": set_to("plot.dpi", 60),
-    "the code of a figure, vision/figures.py": lambda project: append(
-        project / "vision/figures.py", "# new words\n"
+    "the code of a figure, vision/report/figures.py": lambda project: append(
+        project / "vision/report/figures.py", "# new words\n"
     ),
-    "the code of the training loop, vision/training.py": lambda project: append(
-        project / "vision/training.py", "# new words\n"
+    "the code of the training loop, vision/training/loop.py": lambda project: append(
+        project / "vision/training/loop.py", "# new words\n"
     ),
 }
 

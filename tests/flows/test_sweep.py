@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import State
 
 from flows.sweep import expand_grid, sweep
 from tests.flows.toy import dvc
-from vision.errors import ParamsError
+from vision.base.errors import ParamsError
 
 
 def test_a_grid_is_every_combination() -> None:

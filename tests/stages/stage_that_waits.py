@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from stages.runner import run_stage
-from vision.files import replacing
+from vision.base.files import replacing
 
 
 def main(name: str) -> None:

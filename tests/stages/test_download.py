@@ -5,7 +5,7 @@ import pytest
 
 from stages import download, download_weights
 from stages.runner import run_stage
-from tests.vision.pictures import BLUE, RED, encode, paint, write_folder
+from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder
 
 DVC = """
 stages:

@@ -10,8 +10,8 @@ import yaml
 
 from stages import evaluate, explain, find_duplicates, robustness, split, train_baselines
 from tests.stages.test_training_stages import PARAMS
-from vision.corruptions import CORRUPTIONS
-from vision.files import read_array, read_json
+from vision.base.files import read_array, read_json
+from vision.evaluation.corruptions import CORRUPTIONS
 
 FC: dict[str, Any] = PARAMS["baselines"]["fc"]  # type: ignore[index]
 CNN = {key: value for key, value in FC.items() if key != "hidden_units"}

@@ -11,7 +11,7 @@ import pytest
 from stages import plot
 from stages.runner import run_stage
 from tests.fake_results import MODELS, write_tree
-from vision.files import read_json, write_json
+from vision.base.files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from stages.runner import DVC_STAGE, fingerprint, run_stage
-from vision.death_signal import watch_parent
-from vision.errors import DataError
+from vision.base.death_signal import watch_parent
+from vision.base.errors import DataError
 
 DVC_YAML = """
 stages:
@@ -217,7 +217,7 @@ def test_a_stage_by_hand_outlives_the_shell_that_started_it() -> None:
 
 def test_without_a_death_signal_the_parent_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other systems than Linux do."""
-    monkeypatch.setattr("vision.death_signal.POLL_S", 0.01)
+    monkeypatch.setattr("vision.base.death_signal.POLL_S", 0.01)
     parents = iter([7, 7, 7, 1])
     monkeypatch.setattr("os.getppid", lambda: next(parents))
     told: list[tuple[int, int]] = []

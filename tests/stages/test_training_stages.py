@@ -9,8 +9,8 @@ import yaml
 
 from stages import evaluate, finetune_resnet, split, train_baselines
 from tests.projects import ROOT
-from vision.files import read_array, write_json
-from vision.params import read_params
+from vision.base.files import read_array, write_json
+from vision.base.params import read_params
 
 PARAMS = {
     "seed": 0,

@@ -1,0 +1,59 @@
+"""Write the report of the difference between two runs: commits, experiments or the workspace."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.engine.tree import check_out, remove_tree, run_dvc
+from vision.base.errors import DataError
+from vision.base.files import write_bytes, write_text
+from vision.base.params import load_section, read_params
+from vision.report.comparison import Version, build_comparison
+from vision.report.page import render_html, render_markdown
+from vision.report.runs import ModelsParams, load_results
+
+WORKSPACE = "workspace"
+TREES = Path(".dvc/tmp/compared")
+
+
+def compare(before: str, after: str, out: Path) -> Path:
+    """Write report.html, report.md and figures/ to a folder; return the page.
+
+    Args:
+        before, after: what git knows, the name of an experiment, or `workspace`.
+
+    Raises:
+        PipelineError: there is no such version, or its results are not in the cache.
+    """
+    with _open(before, "before") as first, _open(after, "after") as second:
+        report, figures = build_comparison(first, second)
+        for file, png in figures.items():
+            write_bytes(out / "figures" / file, png)
+        write_text(out / "report.md", render_markdown(report))
+        write_text(out / "report.html", render_html(report, figures))
+    return out / "report.html"
+
+
+@contextmanager
+def _open(name: str, side: str) -> Iterator[Version]:
+    """Read a version's results; arrays stay open while the block lasts."""
+    if name == WORKSPACE:
+        yield _load(Path(), name)
+        return
+    tree = (TREES / side).absolute()
+    check_out(tree, name)
+    try:
+        run_dvc(tree, "checkout", "--quiet", "--force", "--allow-missing")
+        try:
+            version = _load(tree, name)
+        except DataError as error:
+            raise DataError(f"{name} lacks results that a report needs: {error}") from None
+        yield version
+    finally:
+        remove_tree(tree)
+
+
+def _load(tree: Path, name: str) -> Version:
+    with contextlib.chdir(tree):
+        return Version(name, read_params(), load_results(load_section("models", ModelsParams)))

@@ -1,0 +1,53 @@
+"""Write into dvc.yaml which code each stage needs, read from the imports. Run: make deps"""
+
+import re
+import textwrap
+from pathlib import Path
+
+import yaml
+
+from flows.engine.imports import find_closure
+from vision.base.files import write_text
+
+DVC_FILE = Path("dvc.yaml")
+HEAD = re.compile(r"(# Stages, as `make deps` lists them:\n).*?(# end of stages\n)", re.DOTALL)
+STAGE = re.compile(r"^  ([a-z-]+):\n(?:    .*\n|\n)+", re.MULTILINE)
+CODE = re.compile(r"(\n      # code\n).*?(    \]\n)", re.DOTALL)
+WIDTH = 100
+
+
+def main() -> None:
+    text = DVC_FILE.read_text(encoding="utf-8")
+    if (new := write_deps(text)) != text:
+        write_text(DVC_FILE, new)
+        print(f"{DVC_FILE} is written anew")
+    else:
+        print(f"{DVC_FILE} is as the imports have it")
+
+
+def write_deps(text: str, root: Path = Path()) -> str:
+    """Return a dvc.yaml with the list of its stages and the code that each needs.
+
+    Args:
+        text: dvc.yaml; behind `# code`, up to the end of the list, stands what is written anew.
+        root: the project, whose files the imports name.
+    """
+    stages = yaml.safe_load(text)["stages"]
+    rows = "".join(f"#   {name:<18}{stage['desc']}\n" for name, stage in stages.items())
+    text = HEAD.sub(lambda match: match[1] + rows + match[2], text)
+
+    def rewrite(match: re.Match[str]) -> str:
+        files = ", ".join(sorted(find_closure(get_module(stages[match[1]]["cmd"]), root)))
+        lines = textwrap.indent(textwrap.fill(files, WIDTH - 6, break_on_hyphens=False), " " * 6)
+        return CODE.sub(lambda code: f"{code[1]}{lines}\n{code[2]}", match[0])
+
+    return STAGE.sub(rewrite, text)
+
+
+def get_module(command: str) -> str:
+    """Return the module that a stage's command runs: python -m MODULE ..."""
+    return command.split()[2]
+
+
+if __name__ == "__main__":
+    main()

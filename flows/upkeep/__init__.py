@@ -1,0 +1,4 @@
+"""What `pipeline doctor` looks for, and how it is put right.
+
+It may import engine, orchestration and vision.
+"""

@@ -1,0 +1,162 @@
+"""Look for what would stop a run, and say the way out."""
+
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import httpx
+import torch
+from dvc.repo import Repo
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+    TaskRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL
+from rich.console import Console
+from rich.markup import escape
+
+from flows.engine.plan import make_plan
+from flows.engine.tree import keep_site_cache
+from flows.orchestration.server import GPU_TAG, read_gpu_slots
+from flows.upkeep.cache import verify_cache
+from flows.upkeep.findings import Finding, bad, good, note
+from flows.upkeep.locks import (
+    check_git_lock,
+    check_lock_file,
+    check_repo_lock,
+    check_rwlock,
+    check_trees,
+)
+from vision.base.errors import PipelineError
+
+NEEDED_GB = 5
+COLOURS = {"ok": "green", "bad": "red", "note": "yellow"}
+
+
+def examine(fix: bool = False, verify: bool = False, repair: bool = False) -> int:
+    """Print the findings and return 1 if one of them would stop a run.
+
+    Args:
+        fix: mend what can be mended.
+        verify: hash all objects of DVC's cache again.
+        repair: and drop those that are damaged.
+    """
+    checks: list[Callable[[bool], Iterator[Finding]]] = [
+        check_machine,
+        check_disk,
+        check_site_cache,
+        check_rwlock,
+        check_repo_lock,
+        check_git_lock,
+        check_trees,
+        check_lock_file,
+        check_project,
+        check_server,
+    ]
+    console = Console(highlight=False)
+    worst = 0
+    for finding in chain(
+        *(check(fix) for check in checks), verify_cache(repair) if verify or repair else ()
+    ):
+        mark = f"[{COLOURS[finding.kind]}]{finding.kind:>4}[/]"
+        console.print(f"{mark}  {escape(finding.text)}", soft_wrap=True)
+        worst = max(worst, int(finding.kind == "bad"))
+    return worst
+
+
+def check_machine(fix: bool) -> Iterator[Finding]:
+    yield good(f"Python {sys.version.split()[0]}, torch {torch.__version__}")
+    if torch.cuda.is_available():
+        yield good(f"GPU: {torch.cuda.get_device_name()}")
+    else:
+        yield note(f"no GPU: training takes the CPU, {torch.get_num_threads()} threads")
+
+
+def check_disk(fix: bool) -> Iterator[Finding]:
+    free = shutil.disk_usage(".").free / 1e9
+    text = f"{free:.0f} GB free on the disk of this folder"
+    enough = free > NEEDED_GB
+    yield good(text) if enough else bad(f"{text}: make room, {NEEDED_GB} are needed")
+
+
+def check_site_cache(fix: bool) -> Iterator[Finding]:
+    """See that no one else can write where DVC keeps its index, which it unpickles."""
+    with Repo() as repo:
+        folder = Path(repo.site_cache_dir)
+    if not is_exposed(folder):
+        return
+    if fix:
+        keep_site_cache(Path())
+        yield good("DVC's index moves to .dvc/tmp/site, which is yours alone")
+    else:
+        way_out = "pipeline doctor --fix moves it to .dvc/tmp/site"
+        yield bad(f"DVC unpickles its index from {folder}, where anyone may write: {way_out}")
+
+
+def is_exposed(folder: Path) -> bool:
+    """Say whether others can put files of theirs in a folder, or another folder in its place."""
+    for path in reversed([folder, *folder.parents]):
+        mode = path.stat().st_mode
+        if not mode & stat.S_IXOTH:  # no way further down for others
+            return False
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            return True
+    return False
+
+
+def check_project(fix: bool) -> Iterator[Finding]:
+    try:
+        plan = make_plan(Path())
+    except PipelineError as error:
+        yield bad(str(error))
+        return
+    stale = sum(stage.verdict != "cached" for stage in plan)
+    yield good(f"{len(plan)} stages, {stale} not up to date (pipeline plan says why)")
+
+
+def check_server(fix: bool) -> Iterator[Finding]:
+    url = PREFECT_API_URL.value()
+    if not url:
+        yield note("PREFECT_API_URL is not set: each run starts a server of its own (make serve)")
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            slots = read_gpu_slots(client)
+            holders = _count_holders()
+            if slots and slots[1] > holders and fix:
+                client.update_global_concurrency_limit(
+                    f"tag:{GPU_TAG}", GlobalConcurrencyLimitUpdate(active_slots=holders)
+                )
+    except httpx.HTTPError as error:
+        yield bad(f"no Prefect server at {url} ({error}): start it, or unset PREFECT_API_URL")
+        return
+    yield good(f"Prefect server at {url}")
+    if slots is None:
+        yield note("stages tagged gpu are not limited: pipeline deploy limits them to one")
+    elif slots[1] <= holders:
+        yield good(f"GPU slots: {slots[1]} of {slots[0]} taken")
+    elif fix:
+        yield good(f"GPU slots: {slots[1] - holders} that no run held are free again")
+    else:
+        way_out = "pipeline doctor --fix frees them"
+        yield bad(f"GPU slots: {slots[1]} taken, {holders} in use: {way_out}")
+
+
+def _count_holders() -> int:
+    """Return how many task runs tagged `gpu` are running."""
+    with get_client(sync_client=True) as client:
+        running = client.read_task_runs(
+            task_run_filter=TaskRunFilter(
+                tags=TaskRunFilterTags(all_=[GPU_TAG]),
+                state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING])),
+            )
+        )
+    return len(running)

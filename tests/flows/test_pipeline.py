@@ -1,0 +1,285 @@
+"""The flow on a toy project, with a Prefect server of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.settings import PREFECT_API_URL
+
+from flows.engine.overrides import set_params
+from flows.orchestration.server import GPU_TAG, limit_gpu_stages
+from flows.pipeline import pipeline
+from tests.flows.toy import (
+    assert_nothing_is_left,
+    dvc,
+    git,
+    is_running,
+    read_times,
+    wait_until,
+)
+from tests.projects import ROOT
+from vision.base.params import PARAMS_FILE, read_params
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
+
+
+@pytest.fixture(autouse=True)
+def _here(new_toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in the toy project, with a limit on GPU stages that none of these reaches.
+
+    Without any limit Prefect would remember for 5 s that there is none, also in the next test.
+    """
+    monkeypatch.chdir(new_toy)
+    limit_gpu_stages(10)
+
+
+def run(name: str, **parameters: Any) -> State[Any]:
+    flow = pipeline.with_options(flow_run_name=name)
+    return flow(return_state=True, **parameters)  # type: ignore[no-any-return]
+
+
+def read_tasks(name: str) -> dict[str, TaskRun]:
+    """Return the task runs of a flow that has ended, once the server has noted all of them.
+
+    Prefect's server writes task runs down from events, some time after the flow's own end.
+    """
+    runs: dict[str, TaskRun] = {}
+
+    def has_settled() -> bool:
+        seen = set(runs)
+        runs.clear()
+        runs.update((task.name, task) for task in fetch_tasks(name))
+        return set(runs) == seen and all(has_ended(t) and has_its_name(t) for t in runs.values())
+
+    wait_until(has_settled)
+    return runs
+
+
+def fetch_tasks(name: str) -> list[TaskRun]:
+    only = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=only)
+
+
+def has_ended(task: TaskRun) -> bool:
+    """Say whether a task run has ended; one whose upstream failed stays pending, as not ready.
+
+    The server may have noted a run, but no state of it yet.
+    """
+    return task.state is not None and (task.state.is_final() or task.state_name == "NotReady")
+
+
+def has_its_name(task: TaskRun) -> bool:
+    """Say whether a task run has lost the name that Prefect gives it when it is born."""
+    return not task.name.endswith(f"-{task.dynamic_key[:3]}")
+
+
+def read_states(name: str) -> dict[str, str]:
+    return {key: str(task.state_name) for key, task in read_tasks(name).items()}
+
+
+def read_waits(name: str) -> set[tuple[str, str]]:
+    """Return the pairs of tasks of which the second waited for the first."""
+    tasks = read_tasks(name)
+    names = {task.id: key for key, task in tasks.items()}
+    return {
+        (names[waited.id], key)
+        for key, task in tasks.items()
+        for waited in task.task_inputs.get("wait_for", [])
+    }
+
+
+def read_edges() -> set[tuple[str, str]]:
+    """Return the edges of DVC's own graph, from the stage that writes to the one that reads."""
+    edges = set()
+    for line in dvc(Path(), "dag", "--dot").splitlines():
+        if "->" in line:
+            before, after = (end.strip('" ;') for end in line.split("->"))
+            edges.add((before, after))
+    return edges
+
+
+def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
+    assert run("first").is_completed()
+    assert read_waits("first") == read_edges()
+    assert len(read_tasks("first")) == 6
+    assert set(read_states("first").values()) == {"Completed"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
+def test_a_model_added_to_the_real_pipeline_is_in_the_flow(
+    changed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(changed)
+    params = read_params()
+    params["baselines"]["small"] = params["baselines"]["two-layer-fc"] | {"hidden_units": 8}
+    params["models"]["baselines"].append("small")
+    params["models"]["evaluate"].append("small")
+    assert run("as-it-is").message == "0 of 22 stages ran"
+    assert read_waits("as-it-is") == read_edges()
+    PARAMS_FILE.write_text(yaml.safe_dump(params, sort_keys=False))
+    assert run("added").message == (
+        "5 of 26 stages ran: train-baselines@small, evaluate@small, robustness@small, "
+        "explain@small, plot"
+    )
+    assert read_waits("added") == read_edges()
+    assert list(read_states("added").values()).count("Cached") == 21
+
+
+def test_what_is_current_ends_as_cached_without_a_process(toy: Path) -> None:
+    os.chdir(toy)
+    (toy / "times.jsonl").unlink()
+    state = run("again")
+    assert state.message == "0 of 6 stages ran"
+    assert set(read_states("again").values()) == {"Cached"}
+    assert not (toy / "times.jsonl").exists()
+
+
+def test_tags_of_dvc_yaml_are_the_tasks_tags() -> None:
+    run("tags", targets=["train", "count"])
+    tagged = {name for name, task in read_tasks("tags").items() if GPU_TAG in task.tags}
+    assert tagged == {"train@slow", "train@quick"}
+
+
+def test_a_changed_param_runs_as_an_experiment_and_leaves_params_alone(toy: Path) -> None:
+    os.chdir(toy)
+    state = run("hot", set=["recipes.slow.seconds=0.01"])
+    assert state.is_completed()
+    ran = {name for name, word in read_states("hot").items() if word == "Completed"}
+    assert ran == {"train@slow", "report"}
+    assert git(toy, "status", "--porcelain") == ""
+    assert "hot" in dvc(toy, "exp", "list", "--all-commits")
+    assert not list((toy / ".dvc/tmp/trees").iterdir())
+
+
+def test_an_unfinished_experiment_is_not_saved_as_if_it_were(toy: Path) -> None:
+    """`dvc exp save` would record outs of other params for the stages that did not run."""
+    os.chdir(toy)
+    run("half", set=["recipes.slow.seconds=0.01"], targets=["train@slow"])
+    assert "half" not in dvc(toy, "exp", "list", "--all-commits")
+    state = run("whole", set=["recipes.slow.seconds=0.01"])
+    ran = {name for name, word in read_states("whole").items() if word == "Completed"}
+    assert state.is_completed()
+    assert ran == {"report"}
+
+
+def test_a_failure_names_the_cause_and_spares_what_does_not_depend_on_it(new_toy: Path) -> None:
+    set_params(new_toy, {"recipes.quick.fail": 1})
+    state = run("broken")
+    assert state.is_failed()
+    assert state.message == "train@quick: quick was told to fail"
+    assert read_states("broken") == {
+        "fetch": "Completed",
+        "train@slow": "Completed",
+        "train@quick": "Failed",
+        "count@one": "Completed",
+        "count@two": "Completed",
+        "report": "NotReady",
+    }
+    assert_nothing_is_left(new_toy)
+
+
+def test_a_killed_stage_is_tried_again(new_toy: Path) -> None:
+    """Status 137 is that of a process killed for memory; status 1 has said what is wrong."""
+    set_params(new_toy, {"recipes.slow.fail": 137, "recipes.quick.fail": 1})
+    run("retried", targets=["train"])
+    tasks = read_tasks("retried")
+    assert (tasks["train@slow"].run_count, tasks["train@quick"].run_count) == (2, 1)
+
+
+def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def test_two_gpu_stages_never_overlap_under_a_limit_of_one_and_others_do(new_toy: Path) -> None:
+    set_params(
+        new_toy,
+        {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3, "count.seconds": 8},
+    )
+    limit_gpu_stages(1)
+    assert run("limited", jobs=4).is_completed()
+    times = read_times(new_toy)
+    assert not overlap(times["train@slow"], times["train@quick"])
+    assert overlap(times["count@one"], times["count@two"])
+
+
+def test_under_a_higher_limit_gpu_stages_overlap_and_jobs_bound_them(new_toy: Path) -> None:
+    set_params(new_toy, {"recipes.slow.seconds": 8, "recipes.quick.seconds": 8})
+    run("free", jobs=2, targets=["train"])
+    times = read_times(new_toy)
+    assert overlap(times["train@slow"], times["train@quick"])
+    run("one-by-one", jobs=1, targets=["train"], force=True)
+    times = read_times(new_toy)
+    assert not overlap(times["train@slow"], times["train@quick"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_cancelled_flow_leaves_no_process_and_no_lock(
+    new_toy: Path, number: signal.Signals
+) -> None:
+    set_params(new_toy, {"fetch.seconds": 600})
+    code = "from flows.pipeline import pipeline; pipeline()"
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=new_toy, env=environment)
+    wait_until(lambda: is_running(new_toy))
+    parent.send_signal(number)
+    parent.wait()
+    assert_nothing_is_left(new_toy)
+
+
+def test_ctrl_c_is_one_line_and_status_130(new_toy: Path) -> None:
+    set_params(new_toy, {"fetch.seconds": 600})
+    code = "from flows.cli import main; main()"
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "run"],
+        cwd=new_toy,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        wait_until(lambda: is_running(new_toy))
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "interrupted: ending what runs\n" in errors
+    assert "Traceback" not in errors
+    assert_nothing_is_left(new_toy)
+
+
+def test_what_one_run_pushes_another_pulls(toy: Path, tmp_path: Path) -> None:
+    os.chdir(toy)
+    dvc(toy, "remote", "add", "--default", "store", str(tmp_path / "store"))
+    assert run("sent", push=True).is_completed()
+    shutil.rmtree(toy / ".dvc/cache")
+    for out in toy.glob("*.txt"):
+        out.unlink()
+    assert run("fetched", pull=True).message == "0 of 6 stages ran"
+    assert (toy / "report.txt").exists()
+
+
+def test_a_run_can_be_published_to_a_branch(toy: Path) -> None:
+    os.chdir(toy)
+    (toy / "reports").mkdir()
+    (toy / "reports/report.md").write_text("# As it was\n")
+    git(toy, "add", "--all")
+    git(toy, "commit", "--quiet", "--message", "Report")
+    head = git(toy, "rev-parse", "HEAD")
+    assert run("one", set=["report.seconds=0.01"], publish="nightly").is_completed()
+    assert run("two", set=["report.seconds=0.02"], publish="nightly").is_completed()
+    assert git(toy, "rev-parse", "HEAD") == head
+    subjects = git(toy, "log", "--first-parent", "--format=%s %P", "nightly").splitlines()
+    assert subjects[0].startswith("Record the run two ")
+    assert "seconds: 0.02" in git(toy, "show", "nightly:params.yaml")
+    one = git(toy, "rev-parse", "nightly^2").strip()
+    assert git(toy, "log", "-1", "--format=%s", one).strip() == "Record the run one"

@@ -1,0 +1,117 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.projects import ROOT
+from vision.base.distributed import PROCESSES, count_wanted, launch, take_share
+from vision.base.errors import ParamsError
+from vision.base.files import read_json
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def fit_in(processes: int, folder: Path, per_class: int) -> Path:
+    folder.mkdir()
+    module, arguments = "tests.vision.training.distributed_fit", [str(folder), str(per_class)]
+    if processes == 1:
+        subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+    else:
+        assert launch(processes, module, arguments) == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
+@pytest.mark.parametrize(("processes", "per_class"), [(2, 5), (4, 1)])
+def test_several_processes_give_what_one_gives(
+    processes: int, per_class: int, tmp_path: Path
+) -> None:
+    """15 images are batches of 8 and 7; of 3 in four processes one gets none."""
+    one = fit_in(1, tmp_path / "one", per_class)
+    several = fit_in(processes, tmp_path / "several", per_class)
+    expected = load_file(one / "last.safetensors")
+    for key, value in load_file(several / "last.safetensors").items():
+        assert torch.allclose(value, expected[key], rtol=1e-7, atol=1e-9), key
+    for ours, theirs in zip(*map(read_history, (several, one)), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
+def test_two_runs_in_two_processes_are_equal_byte_for_byte(tmp_path: Path) -> None:
+    first, second = (fit_in(2, tmp_path / name, 5) for name in ("first", "second"))
+    for name in ("last.safetensors", "history.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    return list(read_json(folder / "history.json"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_every_image_of_a_batch_is_in_one_share(
+    count: int, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dealt: list[int] = []
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: processes)
+    for rank in range(processes):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        share = range(count)[take_share(count)]
+        assert count // processes <= len(share) <= -(-count // processes)
+        dealt += share
+    assert dealt == list(range(count))
+
+
+def test_a_number_of_processes_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROCESSES, "0")
+    with pytest.raises(ParamsError, match="PROCESSES is '0'"):
+        count_wanted()
+
+
+SLEEP = ["-n1", "-r1", "import time; time.sleep(60)"]  # for `python -m timeit`
+
+
+def test_no_worker_outlives_a_launcher_that_is_killed() -> None:
+    code = f"from vision.base.distributed import launch; launch(2, 'timeit', {SLEEP})"
+    launcher = psutil.Popen([sys.executable, "-c", code])
+    while len(workers := launcher.children()) < 2:
+        time.sleep(0.05)
+    launcher.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs([launcher, *workers], timeout=10)
+    assert not alive
+
+
+def test_a_worker_that_fails_ends_the_others() -> None:
+    fail = "import os; os.environ['RANK'] == '1' and os._exit(3)"
+    started = time.monotonic()
+    assert launch(2, "timeit", ["-s", fail, *SLEEP]) == 3
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
+def test_a_wrong_number_of_processes_is_one_line_and_so_is_a_wrong_recipe() -> None:
+    assert run_stage_in("two") == "error: PROCESSES is 'two'; give a number of processes, 1 or more"
+    assert run_stage_in("2").startswith("error: finetune.nope is missing: finetune has ")
+
+
+def run_stage_in(processes: str) -> str:
+    """Return the one line that a training of an unknown recipe says."""
+    command = ["env", f"{PROCESSES}={processes}", sys.executable, "-m", "stages.finetune_resnet"]
+    done = subprocess.run([*command, "nope"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    return line

@@ -1,0 +1,153 @@
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vision.base.errors import ArchiveError
+from vision.data import archives
+from vision.data.archives import list_members, read_members
+
+FILES = {"b/2.txt": b"two", "a/1.txt": b"one" * 1000}
+
+
+def write_tar(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_special(path: Path, kind: bytes) -> Path:
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("a/special")
+        info.type, info.linkname = kind, "a/1.txt"
+        archive.addfile(info)
+    return path
+
+
+def read_all(path: Path) -> dict[str, bytes]:
+    return dict(read_members(path, set(list_members(path))))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tgz", "w:gz")]
+)
+def test_a_tar_is_read_as_it_was_written(tmp_path: Path, name: str, mode: str) -> None:
+    assert read_all(write_tar(tmp_path / name, FILES, mode)) == FILES
+
+
+def test_a_zip_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert read_all(write_zip(tmp_path / "a.zip", FILES)) == FILES
+
+
+def test_members_are_listed_in_order_and_folders_end_in_a_slash(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, kind in (("./b", tarfile.DIRTYPE), ("./a", tarfile.REGTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            archive.addfile(info)
+    assert list_members(tmp_path / "a.tar") == ["a", "b/"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "C:\\x", "..\\x"])
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_a_name_that_leaves_the_archive_is_refused(
+    tmp_path: Path, name: str, write: Callable[..., Path]
+) -> None:
+    path = write(tmp_path / "bad", {name: b""})
+    with pytest.raises(ArchiveError, match=r"bad: '.*x' is a path that leaves the archive"):
+        list_members(path)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    with pytest.raises(ArchiveError, match="'a/special' is neither a file nor a folder"):
+        list_members(write_special(tmp_path / "a.tar", kind))
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16  # S_IFLNK
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ArchiveError, match="'link' is neither a file nor a folder"):
+        list_members(tmp_path / "a.zip")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    content = bytearray(write_zip(tmp_path / "a.zip", {"a": b"secret"}).read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # flags of the central directory's entry
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ArchiveError, match="'a' is encrypted"):
+        list_members(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_a_bomb_is_refused_by_its_ratio(
+    tmp_path: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 1000)
+    path = write(tmp_path / "bomb", {"zeros": bytes(2**22)})  # packs about 1,000 to 1
+    with pytest.raises(ArchiveError, match=r"'zeros' is where it unpacks to over .* like a bomb"):
+        list_members(path)
+
+
+def test_a_member_over_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2999)
+    with pytest.raises(ArchiveError, match=r"'a/1.txt' has 3,000 bytes, over the limit of 2,999"):
+        list_members(write_tar(tmp_path / "a.tar.gz", FILES))
+
+
+def test_more_members_than_the_limit_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
+    with pytest.raises(ArchiveError, match=r"'a/1.txt' comes after the limit of 1 members"):
+        list_members(write_zip(tmp_path / "a.zip", FILES))
+
+
+def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", {"a": b"1", "./a": b"2"})
+    with pytest.raises(ArchiveError, match="'a' is there twice"):
+        list_members(path)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.97])
+@pytest.mark.parametrize("suffix", ["tar.gz", "zip"])
+def test_an_archive_cut_short_is_an_error(tmp_path: Path, suffix: str, kept: float) -> None:
+    write = write_zip if suffix == "zip" else write_tar
+    path = write(tmp_path / f"a.{suffix}", {"a": bytes(range(256)) * 8, "b": b"b" * 999})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(ArchiveError, match=r"a\..* is damaged"):
+        read_all(path)
+
+
+def test_a_flipped_byte_in_a_zip_is_an_error(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", FILES)
+    content = bytearray(path.read_bytes())
+    content[40] ^= 0xFF  # in the first member's data
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"a\.zip is damaged"):
+        read_all(path)
+
+
+def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "page.zip").write_text("<html>not found</html>" * 50)
+    with pytest.raises(ArchiveError, match=r"page\.zip is damaged, or no \.zip or \.tar archive"):
+        list_members(tmp_path / "page.zip")

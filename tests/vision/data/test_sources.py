@@ -1,0 +1,144 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tests.vision.base.servers import serving
+from tests.vision.data.batches_pickled import BATCH_IMAGES, write_official
+from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder, write_tar_gz
+from vision.base.errors import ChecksumError, SourceError
+from vision.base.files import read_array, read_json
+from vision.data import cifar10
+from vision.data.dataset import Subset
+from vision.data.sources import DataParams, RawImages, describe, open_source, save_raw
+
+PETS = {"train/cats/1.png": RED, "train/dogs/1.png": BLUE}
+PETS |= {"test/cats/1.png": RED, "test/dogs/1.png": BLUE}
+
+
+@pytest.fixture(autouse=True)
+def _small_and_offline(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(cifar10, "BATCH_IMAGES", BATCH_IMAGES)
+
+
+def open_(source: str, image_px: int = 8) -> RawImages:
+    return open_source(DataParams(source=source, image_px=image_px))
+
+
+def make_mirror(root: Path, monkeypatch: pytest.MonkeyPatch, official: bool) -> Path:
+    """Make a mirror with the stand-in and, if wanted, a miniature of the official archive."""
+    mirror = root / "mirror"
+    mirror.mkdir()
+    monkeypatch.setenv("MIRROR", str(mirror))
+    images = {
+        f"{subset}/{name}/0.jpg": encode(paint("red", (32, 32)), "JPEG")
+        for subset in ("train", "test")
+        for name in cifar10.CLASSES
+    }
+    write_tar_gz(mirror / "cifar10-images.tar.gz", images)
+    if official:
+        path = write_official(mirror / "cifar-10-python.tar.gz")
+        digests = {
+            name: hashlib.new(name, path.read_bytes()).hexdigest() for name in ("md5", "sha256")
+        }
+        monkeypatch.setattr(cifar10, "OFFICIAL", replace(cifar10.OFFICIAL, digests=digests))
+    return mirror
+
+
+def test_the_official_archive_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mirror(tmp_path, monkeypatch, official=True)
+    raw = open_("cifar10", image_px=32)
+    assert raw.provenance["official"] is True
+    assert raw.provenance["verified"] == "md5 and sha256 of the official archive"
+    assert raw.subsets.tolist() == [Subset.TRAIN] * 20 + [Subset.TEST] * 4
+    assert [pixels[0, 0].tolist() for _, pixels in raw.pixels][4] == [1, 101, 201]
+
+
+def test_a_stand_in_is_recorded_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mirror(tmp_path, monkeypatch, official=False)
+    raw = open_("cifar10")
+    assert (raw.provenance["official"], raw.provenance["verified"]) == (False, None)
+    assert raw.provenance["name"] == "cifar10-images.tar.gz"
+    assert raw.provenance["note"] == (
+        "20 of the 60,000 CIFAR-10 images, from a mirror's JPEG copy, not the official archive: "
+        "checksums not verified."
+    )
+    assert raw.classes == cifar10.CLASSES
+
+
+def test_a_wrong_official_archive_is_never_replaced_by_the_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = make_mirror(tmp_path, monkeypatch, official=False)
+    write_official(mirror / "cifar-10-python.tar.gz")
+    with pytest.raises(ChecksumError, match="md5"):
+        open_("cifar10")
+
+
+def test_a_stand_in_of_other_classes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = make_mirror(tmp_path, monkeypatch, official=False)
+    write_tar_gz(mirror / "cifar10-images.tar.gz", PETS)
+    with pytest.raises(SourceError, match="not those of CIFAR-10"):
+        open_("cifar10")
+
+
+def test_digits_are_scaled_from_16_grey_levels() -> None:
+    raw = open_("digits")
+    assert (len(raw.labels), raw.classes) == (1797, list("0123456789"))
+    assert set(raw.subsets) == {Subset.TRAIN}
+    _, first = next(iter(raw.pixels))
+    assert first[0, 2].tolist() == [80, 80, 80]  # 5 of 16: 79.7
+
+
+def test_a_folder_keeps_its_subsets(tmp_path: Path) -> None:
+    raw = open_(str(write_folder(tmp_path / "pets", PETS)))
+    assert raw.labels.tolist() == [0, 1, 0, 1]
+    assert raw.subsets.tolist() == [0, 0, 2, 2]
+    assert describe(raw, 8)["counts"] == {"train": 2, "val": 0, "test": 2}
+
+
+def test_the_manifest_names_the_folder_without_its_path(tmp_path: Path) -> None:
+    raw = open_(str(write_folder(tmp_path / "pets", PETS)))
+    assert str(tmp_path) not in str(raw.provenance)
+    assert raw.provenance["name"] == "pets"
+    assert raw.provenance["note"] == "4 images in 2 classes, from the folder pets."
+
+
+def test_an_archive_is_fetched_from_an_address(tmp_path: Path) -> None:
+    content = write_tar_gz(tmp_path / "pets.tgz", PETS).read_bytes()
+    with serving(pets=content) as site:
+        raw = open_(f"{site.url}/pets.bin?token=secret")
+    assert (raw.provenance["source"], raw.provenance["name"]) == ("archive", "pets.bin")
+    assert raw.provenance["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_an_unknown_source_is_an_error_that_names_the_choices() -> None:
+    with pytest.raises(SourceError, match="'cifar11', which does not exist: give cifar10, digits"):
+        open_("cifar11")
+
+
+@pytest.mark.parametrize(("source", "image_px"), [("", 32), ("digits", 7), ("digits", 513)])
+def test_params_out_of_range_are_refused(source: str, image_px: int) -> None:
+    with pytest.raises(ValidationError):
+        DataParams(source=source, image_px=image_px)
+
+
+def test_what_is_saved_is_what_the_source_holds(tmp_path: Path) -> None:
+    save_raw(open_(str(write_folder(tmp_path / "pets", PETS))), 8, tmp_path / "raw")
+    images = read_array(tmp_path / "raw/images.npy")
+    assert images.shape == (4, 8, 8, 3)
+    assert images[:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]] * 2
+    assert read_json(tmp_path / "raw/classes.json") == ["cats", "dogs"]
+
+
+def test_a_damaged_image_leaves_no_images_behind(tmp_path: Path) -> None:
+    pets = write_folder(tmp_path / "pets", PETS | {"train/cats/1.png": b"?"})
+    raw = open_(str(pets))
+    with pytest.raises(SourceError):
+        save_raw(raw, 8, tmp_path / "raw")
+    assert list((tmp_path / "raw").iterdir()) == []

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_a_higher_severity_changes_more(kind: str) -> None:
+    changes = [
+        np.abs(corrupt(IMAGES, kind, severity, 0).astype(float) - IMAGES).mean()
+        for severity in SEVERITIES
+    ]
+    assert changes[0] > 0
+    assert changes == sorted(changes)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_the_seed_decides_and_the_images_stay(kind: str) -> None:
+    before = IMAGES.copy()
+    spoilt = corrupt(IMAGES, kind, 3, 7)
+    assert spoilt.dtype == np.uint8
+    assert spoilt.shape == IMAGES.shape
+    assert np.array_equal(spoilt, corrupt(IMAGES, kind, 3, 7))
+    assert np.array_equal(IMAGES, before)
+
+
+def test_noise_has_the_strength_that_it_says() -> None:
+    grey = np.full((8, 32, 32, 3), 128, np.uint8)
+    noise = corrupt(grey, "noise", 2, 0) / 255 - 128 / 255
+    assert noise.std() == pytest.approx(0.06, rel=0.02)
+    assert noise.mean() == pytest.approx(0, abs=0.002)
+
+
+def test_brightness_and_contrast_do_what_they_say() -> None:
+    step = np.zeros((1, 2, 2, 3), np.uint8)
+    step[:, 0] = 100
+    assert corrupt(step, "brightness", 2, 0)[0, :, 0, 0].tolist() == [126, 26]
+    assert corrupt(step, "contrast", 2, 0)[0, :, 0, 0].tolist() == [75, 25]

@@ -1,0 +1,133 @@
+"""What looks closer at data and models: twins, subsets, attention, cost."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import CLASSES, make_image_set
+from vision.data.dataset import ImageSet
+from vision.data.subsets import take_evenly
+from vision.evaluation.attention import explain, find_layer
+from vision.evaluation.cost import count_flops, measure_cost
+from vision.evaluation.duplicates import correlate, find_duplicates
+from vision.models.inference import Classifier
+from vision.models.networks import ModelSpec, build_model, save_model
+
+CNN = ModelSpec(
+    "three-layer-cnn", CLASSES, 16, 16, (0.5,) * 3, (0.25,) * 3, options={"filters": [4, 6]}
+)
+
+
+def make_scenes(count: int, seed: int) -> np.ndarray:
+    """Return smooth random images: (n, 32, 32, 3) uint8."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(c).resize((32, 32))) for c in coarse])
+
+
+def test_twins_are_found_exact_or_nearly_so_and_others_are_not() -> None:
+    train, test = make_scenes(40, 0), make_scenes(30, 1)
+    test[3] = train[11]
+    test[7] = np.clip(train[2].astype(int) + 3, 0, 255)
+    images, labels = np.concatenate([train, test]), np.zeros(70, np.int64)
+    sets = [ImageSet(images, labels, rows, CLASSES) for rows in (np.arange(40), np.arange(40, 70))]
+    found = find_duplicates(*sets, max_distance=4, min_correlation=0.9)
+    assert [(twin.test, twin.train, twin.is_exact) for twin in found] == [
+        (3, 11, True),
+        (7, 2, False),
+    ]
+    assert found[0].correlation == 1
+    assert 0.99 < found[1].correlation < 1
+
+
+def test_two_images_correlate_by_what_is_in_them() -> None:
+    scene, other = make_scenes(2, 0)
+    dim = (scene * 0.5 + 20).astype(np.uint8)
+    plain, plainer = (np.full((32, 32, 3), value, np.uint8) for value in (200, 90))
+    bird, plane = plain.copy(), plain.copy()  # in the same plain sky
+    bird[4:8, 4:8], plane[20:24, 20:26] = 30, 60
+    assert correlate(scene, dim) > 0.99
+    assert abs(correlate(scene, other)) < 0.5
+    assert correlate(bird, plane) < 0.1
+    assert correlate(plain, plain) == 1
+    assert correlate(plain, plainer) == 0
+
+
+def test_a_subset_is_even_in_order_and_always_the_same() -> None:
+    data = make_image_set(30)
+    part = take_evenly(data, 30, seed=0)
+    assert np.bincount(part.get_labels()).tolist() == [10, 10, 10]
+    assert (np.diff(part.indices) > 0).all()
+    assert np.array_equal(part.indices, take_evenly(data, 30, seed=0).indices)
+    assert not np.array_equal(part.indices, take_evenly(data, 30, seed=1).indices)
+    assert take_evenly(data, 90, seed=0) is data
+
+
+def test_a_class_of_few_images_is_not_left_out() -> None:
+    data = make_image_set(30)
+    few = replace(data, indices=np.arange(31))  # one image of the second class
+    assert set(take_evenly(few, 5, seed=0).get_labels()) == {0, 1}
+
+
+def test_attention_is_where_the_evidence_is() -> None:
+    """A network that sees red alone looks at the red corner."""
+    model = build_model(CNN)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        first, last, head = (model.get_submodule(name) for name in ("0", "2", "6"))
+        first.weight[0, 0, 2, 2] = last.weight[0, 0, 1, 1] = 1  # passes red on
+        head.weight[1, : 16 * 16] = 1  # and adds it up for the second class
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    image[0, :4, 12:, 0] = 255
+    found = find_layer(model, CNN)
+    assert found
+    heat = explain(model, CNN, image, np.array([1]), found[1])[0]
+    assert heat.max() == pytest.approx(1)
+    assert heat[:4, 12:].min() > 0.9
+    assert heat[6:, :10].max() < 0.1
+
+
+@pytest.mark.parametrize(("px", "layer"), [(32, "layer2"), (64, "layer3"), (224, "layer4")])
+def test_the_last_layer_that_keeps_places_apart_is_looked_at(px: int, layer: str) -> None:
+    spec = ModelSpec("resnet18", CLASSES, 32, px, (0.5,) * 3, (0.25,) * 3)
+    model = build_model(spec)
+    found = find_layer(model, spec)
+    assert found
+    assert found[0] == layer
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    assert min(explain(model, spec, image, np.array([0]), found[1]).shape[1:]) >= 4
+
+
+def test_a_net_without_places_looks_nowhere() -> None:
+    spec = replace(CNN, architecture="two-layer-fc", options={"hidden_units": 4})
+    assert find_layer(build_model(spec), spec) is None
+
+
+def test_arithmetic_is_that_counted_by_hand() -> None:
+    spec = replace(CNN, architecture="two-layer-fc", options={"hidden_units": 10})
+    classify = Classifier(build_model(spec), spec).eval()
+    by_hand = 2 * (3 * 16 * 16 * 10 + 10 * 3)
+    assert count_flops(classify) == by_hand
+    both_views = Classifier(classify.network, replace(spec, test_flip=True)).eval()
+    assert count_flops(both_views) == 2 * by_hand
+
+
+def test_resnet18_takes_the_published_arithmetic() -> None:
+    """1.81 billion multiplications at 224 px: torchvision's table of models."""
+    spec = ModelSpec("resnet18", tuple(map(str, range(1000))), 8, 224, (0.5,) * 3, (0.25,) * 3)
+    assert count_flops(Classifier(build_model(spec), spec).eval()) == pytest.approx(
+        2 * 1.81e9, rel=0.01
+    )
+
+
+def test_a_cost_has_positive_times_and_the_size_of_the_file(tmp_path: Path) -> None:
+    model = build_model(CNN)
+    save_model(tmp_path / "m.safetensors", model.state_dict(), CNN)
+    cost = measure_cost(tmp_path / "m.safetensors", Classifier(model, CNN).eval())
+    assert cost["bytes"] == (tmp_path / "m.safetensors").stat().st_size
+    assert cost["latency_ms"] > 0
+    assert cost["images_per_second"] > 0

@@ -1,0 +1,71 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import logit
+
+from vision.evaluation.gallery import Mistake, find_mistakes, make_sheet, pick_by_cell
+from vision.evaluation.label_issues import find_label_issues
+
+LABELS = np.array([0, 0, 0, 1, 1, 1])
+SURE_OF_1 = np.array([0.9, 0.2, 0.6, 0.95, 0.4, 0.7])  # the probability of class 1
+LOGITS = np.stack([np.zeros(6), logit(SURE_OF_1)], axis=1).astype(np.float32)
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    assert find_mistakes(LOGITS, LABELS, 2) == [
+        Mistake(0, 0, 1, pytest.approx(0.9)),
+        Mistake(2, 0, 1, pytest.approx(0.6)),
+    ]
+
+
+def test_a_model_without_mistakes_has_none() -> None:
+    assert not find_mistakes(LOGITS, LOGITS.argmax(1), 5)
+
+
+def test_cells_hold_the_surest_mistakes_and_the_least_sure_of_what_is_right() -> None:
+    assert pick_by_cell(LOGITS, LABELS, per_cell=2, limit=99) == {
+        (0, 0): [1],
+        (0, 1): [0, 2],
+        (1, 0): [4],
+        (1, 1): [5, 3],
+    }
+
+
+def test_where_there_is_no_room_for_all_the_fullest_cells_come_first() -> None:
+    assert set(pick_by_cell(LOGITS, LABELS, per_cell=2, limit=4)) == {(0, 1), (1, 1)}
+
+
+def test_a_tile_of_the_sheet_is_the_image_that_its_number_says() -> None:
+    shades = np.arange(6, dtype=np.uint8)[:, None, None, None] * 40
+    images = np.broadcast_to(shades, (6, 8, 8, 3))
+    sheet = make_sheet(lambda i: images[i], {(0, 1): [5, 2], (1, 1): [3]})
+    assert sheet.tiles == {(0, 1): [0, 1], (1, 1): [2]}
+    pixels = np.asarray(Image.open(io.BytesIO(sheet.jpeg)))
+    for number, position in enumerate([5, 2, 3]):
+        row, column = divmod(number, sheet.columns)
+        assert pixels[8 * row + 4, 8 * column + 4] == pytest.approx(40 * position, abs=3)
+
+
+def test_equal_images_give_an_equal_sheet() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    cells = {(0, 1): [2, 0]}
+    assert make_sheet(lambda i: images[i], cells) == make_sheet(lambda i: images[i], cells)
+
+
+def test_flipped_labels_are_found_and_few_others() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, 600)
+    logits = rng.normal(size=(600, 3)).astype(np.float32)
+    logits[np.arange(600), true] += 5
+    labels = true.copy()
+    flipped = rng.choice(600, 20, replace=False)
+    labels[flipped] = (labels[flipped] + 1) % 3
+    found = {mistake.position for mistake in find_label_issues(logits, labels, 1.0)}
+    assert len(found & set(flipped)) >= 18
+    assert len(found - set(flipped)) <= 5
+
+
+def test_a_class_without_images_leaves_no_label_in_doubt() -> None:
+    assert not find_label_issues(np.eye(3, dtype=np.float32)[[0, 1]], np.array([1, 0]), 1.0)

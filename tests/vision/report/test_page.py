@@ -1,0 +1,474 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.fake_results import MODELS, make_history, write_training, write_tree
+from vision.base.errors import DataError, ParamsError
+from vision.base.files import read_json
+from vision.base.params import check_section
+from vision.report.figures import PlotParams
+from vision.report.page import (
+    build_report,
+    render_html,
+    render_markdown,
+    render_model_card,
+    summarise,
+)
+from vision.report.paper import FIGURE_4
+from vision.report.runs import ModelsParams, Results, Run, load_results
+from vision.report.tables import list_claims, list_conditions
+from vision.report.words import (
+    compare,
+    describe_calibration,
+    describe_curves,
+    describe_duplicates,
+    describe_robustness,
+    describe_transfer,
+    describe_verdict,
+    escape_markdown,
+    find_most_confused,
+    percent,
+    shorten,
+)
+
+PARAMS = PlotParams(dpi=50, most_confused=3)
+HOSTILE = ("<script>alert(1)</script>", "a|b`c`", "two\nlines [x](y) *z*")
+
+
+def load(root, monkeypatch, **tree):
+    write_tree(root, **tree)
+    monkeypatch.chdir(root)
+    names = list(tree.get("models") or MODELS)
+    return load_results(list_as_params(names))
+
+
+def list_as_params(names):
+    baselines = [name for name in names if name != "paper"]
+    finetune = [name for name in names if name == "paper"]
+    return ModelsParams(baselines=baselines, finetune=finetune, evaluate=names)
+
+
+def render(results):
+    report = build_report(results, PARAMS)
+    drawn = [b for s in report.sections for b in s.blocks if b.kind in ("picture", "matrix")]
+    files = [getattr(block, "picture", block).file for block in drawn]
+    return render_markdown(report), render_html(report, dict.fromkeys(files, b"png"))
+
+
+def make_run(
+    name="paper",
+    history=(),
+    accuracy=0.8,
+    low=0.7,
+    high=0.9,
+    threads=2,
+    right=range(16),
+    **facts,
+):
+    """Return a run of 10 cats, 2 of them taken for dogs, and 10 dogs, 1 taken for a cat.
+
+    For comparisons with other runs, `right` are the positions of the images that it gets right.
+    """
+    metrics = {
+        "n": 20,
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "confidence": 0.95,
+        "per_class": [{"f1": 0.84, "support": 10}, {"f1": 0.857, "support": 10}],
+        "confusion": [[8, 2], [1, 9]],
+    }
+    training = {"pretrained": None, "family": "finetune"} | facts.pop("training", {})
+    timing = {"device": "a GPU", "threads": threads, "train_seconds": 20.0}
+    logits = np.tile([0.0, 1.0], (20, 1))
+    logits[list(right)] = [1.0, 0.0]
+    rows = pd.DataFrame(list(history))
+    return Run(name, rows, training, timing, metrics | facts, logits, logits, {}, {}, {}, logits)
+
+
+def make_epoch(epoch, train_loss, train_accuracy, val_loss, val_accuracy):
+    return locals()
+
+
+def judge(*runs):
+    class Images:
+        classes = ("cat", "dog")
+        test_labels = np.zeros(20, int)
+
+    return describe_verdict(Results(Images(), list(runs), {}))
+
+
+def test_verdict_names_the_best_its_lead_and_its_failures():
+    verdict = judge(make_run("b", accuracy=0.65, low=0.6, high=0.69, right=[0]), make_run("a"))
+    assert verdict == (
+        "On the 20 test images, a is best with an accuracy of 80.0 % (95 % interval 70.0 to "
+        "90.0 %): 15.0 points above the next, b, with 65.0 % (60.0 to 69.0 %). a alone is right on "
+        "15 images, b alone on 0 (McNemar's test, p < 0.001): the lead is no accident of these "
+        "images. The weakest class of a is cat (F1 84.0 %), and the most frequent error "
+        "is to take cat for dog: 2 of 10 images (20.0 %)."
+    )
+
+
+def test_verdict_says_where_the_lead_may_be_an_accident():
+    verdict = judge(make_run("a"), make_run("b", accuracy=0.65, right=range(4, 17)))
+    assert verdict.count(
+        "a alone is right on 4 images, b alone on 1 (McNemar's test, p = 0.375): other images "
+        "could reverse it."
+    )
+
+
+def test_a_model_that_says_more_than_it_knows_is_called_too_sure(tmp_path, monkeypatch):
+    """The made-up logits lead by 8 and are right in half of the images."""
+    results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.5})
+    text = describe_calibration(results.runs[0], results)
+    assert re.match(r"It says 99\.\d % on average and is right in \d\d\.\d %: too sure", text)
+
+
+def test_verdict_on_one_model_compares_it_with_none():
+    assert judge(make_run("a")).startswith(
+        "On the 20 test images, a has an accuracy of 80.0 % (95 % interval 70.0 to 90.0 %). The "
+    )
+
+
+def test_verdict_calls_equal_models_level():
+    runs = [make_run(name) for name in "abc"]
+    assert "a, b and c are level, each with 80.0 %" in judge(*runs)
+
+
+def test_verdict_on_a_perfect_model_names_no_weakness():
+    verdict = judge(make_run("a", confusion=[[10, 0], [0, 10]]))
+    assert verdict.endswith("Of the errors that a could make there is none.")
+
+
+def test_verdict_names_all_classes_that_are_equally_weak():
+    verdict = judge(make_run("a", per_class=[{"f1": 0.85, "support": 10}] * 2))
+    assert "The weakest classes of a are cat and dog (F1 85.0 %)" in verdict
+
+
+def test_a_class_without_test_images_is_not_the_weakest():
+    scores = [{"f1": 0.0, "support": 0}, {"f1": 0.857, "support": 10}]
+    assert "The weakest class of a is dog" in judge(make_run("a", per_class=scores))
+
+
+def test_equally_frequent_errors_are_not_called_the_most_frequent():
+    verdict = judge(make_run("a", confusion=[[8, 2], [2, 8]]))
+    assert "one of the most frequent errors is to take cat for dog" in verdict
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (0.9, 0.8, "10.0 points above"),
+        (0.8, 0.962, "16.2 points below"),
+        (0.8, 0.8, "level with"),
+        (0.8001, 0.8, "under 0.1 points above"),
+    ],
+)
+def test_accuracies_are_compared_in_points(a, b, words):
+    assert compare(a, b) == words
+
+
+def test_curves_that_part_are_said_to_overfit():
+    history = [make_epoch(1, 0.9, 0.7, 0.56, 0.8), make_epoch(2, 0.1, 0.97, 0.77, 0.808)]
+    assert describe_curves(make_run(history=history)) == (
+        "At its last epoch (2), training accuracy is 16.2 points above validation, and validation "
+        "loss rose from its lowest, 0.560 (epoch 1), to 0.770 while training loss fell: the net "
+        "overfits."
+    )
+
+
+def test_curves_that_still_fall_are_at_their_lowest():
+    history = [make_epoch(1, 0.9, 0.6, 0.8, 0.7), make_epoch(2, 0.7, 0.7, 0.6, 0.75)]
+    assert describe_curves(make_run(history=history)) == (
+        "At its last epoch (2), training accuracy is 5.0 points below validation, and validation "
+        "loss is at its lowest, 0.600."
+    )
+
+
+def test_a_small_rise_of_validation_loss_is_not_called_overfitting():
+    history = [make_epoch(1, 0.9, 0.7, 0.600, 0.7), make_epoch(2, 0.5, 0.7, 0.601, 0.7)]
+    assert describe_curves(make_run(history=history)) == (
+        "At its last epoch (2), training accuracy is level with validation, and validation loss, "
+        "0.601, is close to its lowest, 0.600 (epoch 1)."
+    )
+
+
+def test_losses_that_rise_together_are_not_called_overfitting():
+    history = [make_epoch(1, 0.5, 0.7, 0.6, 0.7), make_epoch(2, 0.9, 0.6, 0.9, 0.6)]
+    text = describe_curves(make_run(history=history))
+    assert text.endswith("to 0.900, and training loss did not fall either.")
+
+
+def test_one_epoch_shows_a_gap_and_no_trend():
+    text = describe_curves(make_run(history=[make_epoch(1, 0.9, 0.6, 0.8, 0.7)]))
+    assert text == "After its only epoch, training accuracy is 10.0 points below validation."
+
+
+def test_transfer_is_judged_on_test_images_epochs_and_seconds():
+    history = [make_epoch(1, 0, 0, 0, 0.5), make_epoch(2, 0, 0, 0, 0.7)]
+    facts = {"family": "baselines", "val_accuracy": 0.6, "best_epoch": 9}
+    baseline = make_run("cnn", accuracy=0.68, training=facts)
+    text = describe_transfer(Results(None, [baseline, make_run(history=history)], {}))
+    assert "paper is 12.0 points above cnn" in text
+    assert "60.0 % (epoch 9), in epoch 2. Its training took 1.0 times as long" in text
+    alone = make_run(history=history, threads=1)
+    assert "times as long" not in describe_transfer(Results(None, [baseline, alone], {}))
+
+
+def test_most_confused_pairs_rank_by_images_then_by_share():
+    confusion = [[5, 3, 1], [3, 2, 0], [0, 4, 90]]
+    assert find_most_confused(confusion, ("a", "b", "c"), 3) == [
+        ("c", "b", 4, pytest.approx(4 / 94)),
+        ("b", "a", 3, pytest.approx(3 / 5)),
+        ("a", "b", 3, pytest.approx(3 / 9)),
+    ]
+
+
+def test_an_unseen_class_confuses_nobody():
+    assert find_most_confused([[2, 0], [0, 0]], ("a", "b"), 5) == []
+
+
+def test_long_names_lose_their_middle():
+    assert shorten("class number 12", 9) == "clas…r 12"
+    assert shorten("class 12", 9) == "class 12"
+
+
+def test_markdown_is_escaped_and_kept_on_one_line():
+    assert escape_markdown("a|b\n<i>`c`") == r"a\|b \<i\>\`c\`"
+
+
+def test_rows_of_a_markdown_table_have_the_cells_of_its_header(tmp_path, monkeypatch):
+    markdown, _ = render(load(tmp_path, monkeypatch, classes=HOSTILE))
+    tables = re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE)
+    counts = [{len(re.findall(r"(?<!\\)\|", line)) for line in t.splitlines()} for t in tables]
+    assert len(tables) >= 10
+    assert all(len(count) == 1 for count in counts)
+
+
+def test_hostile_class_names_are_escaped_in_both_reports(tmp_path, monkeypatch):
+    markdown, html = render(load(tmp_path, monkeypatch, classes=HOSTILE))
+    assert html.count("<script") == 1  # the page's own
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert r"\<script\>alert(1)\</script\>" in markdown
+    assert not re.search(r"(?<!\\)<script", markdown)
+    assert r"two lines \[x\](y) \*z\*" in markdown
+
+
+def test_a_hostile_note_is_escaped_in_html(tmp_path, monkeypatch):
+    _, html = render(load(tmp_path, monkeypatch, note='<img src=x onerror="alert(1)">'))
+    assert "<img src=x" not in html
+
+
+def test_headings_of_the_page_descend_one_level_at_a_time(tmp_path, monkeypatch):
+    _, html = render(load(tmp_path, monkeypatch))
+    levels = [int(level) for level in re.findall(r"<h(\d)>", html)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+class Balance(HTMLParser):
+    """Keeps the tags that are open."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.images = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(dict(attributes))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_closes_its_tags_and_holds_its_images(tmp_path, monkeypatch):
+    page = Balance(render(load(tmp_path, monkeypatch))[1])
+    assert page.open == []
+    assert len(page.images) == 11 + 2 * len(MODELS) - 1  # one of them looks at no place
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    assert all(image["alt"] for image in page.images)
+
+
+def test_stand_in_images_are_marked_on_every_result_but_not_on_the_recipes(tmp_path, monkeypatch):
+    report = build_report(load(tmp_path, monkeypatch, official=False), PARAMS)
+    blocks = {s.title: [b for b in s.blocks if hasattr(b, "marks")] for s in report.sections}
+    unmarked = {title for title, each in blocks.items() if any("†" not in b.marks for b in each)}
+    assert unmarked == {
+        "Conditions",
+        "How the epochs were chosen",
+        "Learning curves",
+        "Recipes",
+        "Test accuracy",
+        "Calibration",
+        "Cost",
+        "Spoilt images",
+        "Twins in training",
+    }
+    for title in (
+        "Learning curves",
+        "Test accuracy",
+        "Calibration",
+        "Spoilt images",
+    ):  # the last says how
+        *results, how = (b.marks for b in blocks[title])
+        assert (set(results), how) == ({"†"}, "")
+
+
+def test_stand_in_weights_mark_the_model_that_they_start(tmp_path, monkeypatch):
+    write_tree(tmp_path)
+    weights = {"weights": "imagenet", "official": False, "name": "partial", "note": "Rebuilt."}
+    weights |= {"sha256": "ab", "verified": None}
+    write_training(tmp_path, "paper", make_history(4, 0.8), False, pretrained=weights)
+    monkeypatch.chdir(tmp_path)
+    results = load_results(list_as_params(list(MODELS)))
+    assert [run.label for run in results.runs][:2] == ["two-layer-fc", "three-layer-cnn"]
+    assert results.runs[2].label == "paper\N{NO-BREAK SPACE}‡"
+    assert "rests on the stand-in weights" in render(results)[0]
+
+
+def test_official_images_and_weights_leave_no_marks(tmp_path, monkeypatch):
+    assert not re.search("[†‡]|stand-in ", render(load(tmp_path, monkeypatch))[0])
+
+
+def test_other_images_are_not_set_beside_the_paper(tmp_path, monkeypatch):
+    markdown, _ = render(load(tmp_path, monkeypatch, source="digits"))
+    assert "paper's" not in markdown
+    assert "digits" in markdown.splitlines()[0]
+
+
+def test_claims_are_compared_at_the_kept_and_the_last_epoch(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    row = next(row for row in list_claims(results).rows if row[1] == "test")
+    test = 100 * results.find("paper").metrics["accuracy"]
+    points = f"{test - 82:+.1f}".replace("-", "\N{MINUS SIGN}")
+    assert row == ("paper", "test", "Figure 4", "82.0", *([f"{test:.1f}", points] * 2))
+
+
+def test_figure_4_stands_beside_the_same_classes_in_any_order(tmp_path, monkeypatch):
+    classes = tuple(reversed(FIGURE_4))
+    results = load(tmp_path, monkeypatch, classes=classes, models={"paper": 0.8})
+    row = next(line for line in render(results)[0].splitlines() if line.startswith("| cat | 65 |"))
+    f1 = read_json(tmp_path / "data/predictions/paper/metrics.json")["per_class"]["cat"]["f1"]
+    assert f"| 67 | {100 * f1:.1f} |" in row
+
+
+def test_models_with_the_same_conditions_share_a_row(tmp_path, monkeypatch):
+    conditions = dict(list_conditions(load(tmp_path, monkeypatch)).rows)
+    assert conditions["Weights of two-layer-fc and three-layer-cnn"] == "drawn at random"
+    assert conditions["Seed of all models"].startswith("0 ")
+
+
+def test_metrics_of_the_summary_are_fractions_without_seconds(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    summary = summarise(results)
+    paper, measured = summary["models"]["paper"], results.find("paper").metrics
+    assert paper["test_accuracy"] == measured["accuracy"]
+    assert paper["params"] == 11_181_642
+    assert not [key for key in paper if "seconds" in key]
+    counts = {"n_train": 480, "n_val": 60, "n_test": 60}
+    assert summary["data"] == {"source": "cifar10", "official": True} | counts
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("data/raw/manifest.json", "download"),
+        ("data/split/summary.json", "split"),
+        ("data/training/two-layer-fc/history.csv", "train-baselines@two-layer-fc"),
+        ("data/timings/paper.json", "finetune-resnet@paper"),
+        ("data/predictions/paper/metrics.json", "evaluate@paper"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_stage(tmp_path, monkeypatch, path, stage):
+    write_tree(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path).unlink()
+    models = list_as_params(list(MODELS))
+    with pytest.raises(DataError, match=f"{path} is missing: run dvc repro {stage}$"):
+        load_results(models)
+
+
+@pytest.mark.parametrize("names", [[], ["paper", "paper"], ["../paper"]])
+def test_an_unusable_list_of_models_is_refused(names):
+    values = {"baselines": [], "finetune": names, "evaluate": names}
+    with pytest.raises(ParamsError):
+        check_section("models", values, ModelsParams)
+
+
+@pytest.mark.parametrize("evaluate", [["a"], ["a", "b", "c"], ["a", "a"]])
+def test_the_models_of_the_report_are_those_that_are_trained(evaluate):
+    values = {"baselines": ["a"], "finetune": ["b"], "evaluate": evaluate}
+    with pytest.raises(ParamsError):
+        check_section("models", values, ModelsParams)
+
+
+def test_several_seeds_are_averaged_beside_the_one_that_is_judged(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.5, "paper": 0.85})
+    metrics = results.runs[1].metrics
+    accuracy = metrics["accuracy"]
+    metrics["repeats"] = [
+        {"seed": seed, "val_accuracy": 0.8, "test_accuracy": accuracy + step / 100}
+        for seed, step in ((1, -2), (2, 2))
+    ]
+    summary = summarise(results)["models"]
+    assert summary["paper"]["trainings"] == 3
+    assert summary["paper"]["test_accuracy_mean"] == pytest.approx(accuracy)
+    assert "trainings" not in summary["two-layer-fc"]
+    markdown, page = render(results)
+    assert f"Over 3 seeds it has {100 * accuracy:.1f} % on average" in markdown
+    assert "Means over seeds" in page
+    assert "| Seed of two-layer-fc | 0 (n = 1, trained once) |" in markdown
+    assert "| Seed of paper | 0; for mean and interval also 1 and 2 (n = 3 trainings) |" in markdown
+
+
+def test_a_small_data_set_of_two_classes_makes_a_report(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, classes=("0", "1"), models={"paper": 1.0}, n_test=10)
+    markdown, _ = render(results)
+    assert "On the 10 test images, paper has an accuracy of 100.0 %" in markdown
+
+
+def test_what_spoilt_images_cost_names_the_worst_kind():
+    spoilt = {"clean": 0.9, "accuracies": {"noise": [0.8, 0.2], "blur": [0.7, 0.5]}}
+    words = describe_robustness(replace(make_run(), robustness=spoilt))
+    assert words == (
+        "From 90.0 % as they are to 55.0 % on average. It bears noise worst: 50.0 %, and 20.0 % at "
+        "the highest degree."
+    )
+
+
+def test_twins_are_counted_and_the_best_model_is_judged_without_them(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    words = describe_duplicates(results)
+    assert words.startswith("1 of the 60 test images have a twin among the training images, 0 of")
+    right = results.best.test_logits.argmax(1) == results.images.test_labels
+    assert f"is {100 * right[1:].mean():.1f} %" in words
+
+
+def test_no_twins_are_said_too(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    results.duplicates["pairs"] = []
+    assert describe_duplicates(results) == (
+        "None of the 60 test images has a twin among the training images."
+    )
+
+
+def test_the_model_card_is_that_of_the_best_model_and_escapes_names(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, classes=HOSTILE, official=False)
+    card = render_model_card(results)
+    headings = re.findall(r"^#+ (.*)$", card, re.MULTILINE)
+    assert headings[0] == f"Model card: {results.best.name}"
+    assert {"Uses", "Bias, Risks, and Limitations", "Training Details", "Evaluation"} <= {*headings}
+    assert not re.search(r"(?<!\\)<script", card)
+    assert percent(results.best.metrics["accuracy"]) in card
+    assert "rest on stand-ins (†)" in card

@@ -1,0 +1,138 @@
+import csv
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tests.conftest import CLASSES, make_images
+from vision.base.errors import PipelineError
+from vision.data.dataset import ImageSet
+from vision.models.inference import predict_logits
+from vision.models.networks import ModelSpec, build_model, load_model, save_model
+from vision.serving.export import export_onnx
+from vision.serving.prediction import Predictor, find_model, list_files
+
+VIEWS = {"test_flip": True, "test_shift_px": 1}
+SPEC = ModelSpec("resnet18", CLASSES, 8, 32, (0.4,) * 3, (0.2,) * 3, "bf16", **VIEWS)
+
+
+@pytest.fixture
+def trained(workspace: Path) -> Path:
+    """A model of three colours, and an image of each: blue.png, green.png, red.png."""
+    torch.manual_seed(0)
+    save_model(Path("data/models/mine/best.safetensors"), build_model(SPEC).state_dict(), SPEC)
+    images, _ = make_images(1)
+    for name, image in zip(CLASSES, images, strict=True):
+        path = workspace / f"photos/{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    return workspace
+
+
+def call(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["predict", "mine", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_files_are_judged_as_the_stage_judges_them(trained: Path) -> None:
+    images, labels = make_images(1)
+    data = ImageSet(images, labels, np.arange(3), CLASSES)
+    model, spec = load_model(find_model("mine"))
+    expected = torch.from_numpy(predict_logits(model, spec, data, 3, "")).softmax(1).numpy()
+    found = Predictor(find_model("mine")).predict(list_files(["photos"]), top=3)
+    for prediction, row in zip(found, expected, strict=True):
+        assert prediction.classes[0] == CLASSES[row.argmax()]
+        assert prediction.probabilities == pytest.approx(sorted(row, reverse=True), abs=1e-5)
+
+
+def test_files_folders_and_globs_are_found_once_each(trained: Path) -> None:
+    (trained / "photos/notes.txt").touch()
+    every = [f"photos/{name}.png" for name in CLASSES]
+    assert list_files(["photos"]) == every
+    assert list_files(["photos/g*.png", "photos", "photos/red.png"]) == [
+        every[1],
+        every[0],
+        every[2],
+    ]
+    assert list_files(["nothing/*.png"]) == ["nothing/*.png"]
+
+
+@pytest.mark.usefixtures("trained")
+def test_csv_and_json_hold_the_same() -> None:
+    _, text, _ = call("photos", "--format", "csv", "--top", "2")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["rank"] for row in rows] == ["1", "2"] * 3
+    found = json.loads(call("photos", "--format", "json", "--top", "2")[1])
+    assert [(row["file"], row["class"], float(row["confidence"])) for row in rows] == [
+        (entry["file"], each["class"], each["confidence"])
+        for entry in found
+        for each in entry["predictions"]
+    ]
+
+
+def test_bad_files_are_named_and_skipped(trained: Path) -> None:
+    (trained / "photos/broken.png").write_bytes(b"no image")
+    (trained / "photos/notes.txt").touch()
+    status, text, errors = call("photos", "photos/notes.txt", "photos/none.png", "--format", "csv")
+    assert status == 0
+    assert text.count("\n") == 1 + 3 * 3
+    assert errors.count("skipped: ") == 3
+    for file in ("broken.png", "notes.txt", "none.png"):
+        assert file in errors
+
+
+def test_nothing_but_bad_files_is_an_error(trained: Path) -> None:
+    (trained / "photos/broken.png").write_bytes(b"no image")
+    assert call("photos/broken.png")[0] == 1
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_table_names_the_best_class_of_each_image() -> None:
+    _, text, _ = call("photos")
+    assert all(name in text for name in CLASSES)
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_unknown_model_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(PipelineError, match="trained here: mine"):
+        find_model("yours")
+
+
+@pytest.mark.slow
+def test_onnx_agrees_and_says_what_it_is(trained: Path) -> None:
+    facts = export_onnx(find_model("mine"), Path("exports/mine.onnx"))
+    assert facts["largest_difference"] < 1e-4
+    assert json.loads(Path("exports/mine.json").read_text()) == facts
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession("exports/mine.onnx")
+    images, _ = make_images(4)
+    logits = session.run(None, {"images": images})[0]
+    data = ImageSet(images, np.zeros(12, np.int64), np.arange(12), CLASSES)
+    model, spec = load_model(find_model("mine"))
+    expected = predict_logits(model, replace(spec, precision="fp32"), data, 12, "")
+    assert logits == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("trained")
+def test_an_export_that_disagrees_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.serving.export.TOLERANCE", -1.0)
+    with pytest.raises(PipelineError, match="disagree by"):
+        export_onnx(find_model("mine"), Path("exports/mine.onnx"))
+    assert not list(Path("exports").iterdir())
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(PipelineError, match="pip install onnx onnxruntime onnxscript"):
+        export_onnx(find_model("mine"), Path("exports/mine.onnx"))

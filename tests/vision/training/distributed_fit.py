@@ -1,0 +1,46 @@
+"""Fit a ResNet18 for a few steps and keep what came of it, in one process or several.
+
+In float64: a random net makes rounding grow so fast that in fp32 it would hide a wrong gradient.
+Run: torchrun --nproc-per-node 2 -m tests.vision.training.distributed_fit FOLDER IMAGES_PER_CLASS
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.conftest import make_image_set
+from vision.base.distributed import is_first, join_processes
+from vision.base.files import write_json
+from vision.models.networks import build_model, save_model
+from vision.training.finetuning import FinetuneParams, ResNetPlan
+from vision.training.loop import fit
+from vision.training.recipes import describe_model
+
+
+def main(folder: Path, per_class: int) -> None:
+    params = FinetuneParams(
+        weights="none",
+        epochs=2,
+        batch_size=8,
+        optimizer="sgd",
+        learning_rate=0.01,
+        momentum=0.9,
+        crop_padding_px=1,
+        flip=True,
+        label_smoothing=0.1,
+        ema_decay=0.5,
+    )
+    train, val = (make_image_set(n, image_px=32) for n in (per_class, 2))
+    spec = describe_model("resnet18", params, train)
+    torch.manual_seed(0)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    with join_processes():
+        result = fit(build_model(spec).double(), spec, train, val, params, 0, ResNetPlan(params))
+        if is_first():
+            save_model(folder / "last.safetensors", result.last_state, spec)
+            write_json(folder / "history.json", [vars(epoch) for epoch in result.history])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

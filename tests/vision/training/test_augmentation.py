@@ -1,0 +1,88 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.conftest import make_image_set
+from vision.base.errors import ParamsError
+from vision.base.params import check_section
+from vision.training.augmentation import Augmenter, AugmentParams
+
+GREY = (0.5, 0.5, 0.5)
+PLAIN: dict[str, Any] = {}
+
+
+def ramp(width: int) -> torch.Tensor:
+    """One image whose pixels hold their column: (1, 3, width, 3)."""
+    return torch.arange(width, dtype=torch.uint8).view(1, 1, width, 1).expand(1, 3, width, 3)
+
+
+def augment(images: Tensor, seed: int = 0, epoch: int = 1, **params: Any) -> Tensor:
+    """Return the images as the first batch of an epoch would have them."""
+    generator = torch.Generator().manual_seed(seed)
+    augmenter = Augmenter(AugmentParams.model_validate(params), len(images), generator)
+    draws = augmenter.draw(torch.arange(len(images)), epoch, images.shape[1])
+    return augmenter.apply(images, draws, GREY)
+
+
+def test_nothing_asked_for_leaves_images_as_they_are() -> None:
+    images = torch.from_numpy(make_image_set(4).images)
+    assert torch.equal(augment(images), images)
+
+
+def test_a_flip_mirrors_about_half_of_the_images() -> None:
+    first = augment(ramp(5).repeat(400, 1, 1, 1), flip=True)[:, 0, 0, 0]
+    assert set(first.tolist()) == {0, 4}
+    assert 160 < int((first == 4).sum()) < 240  # binomial(400, 1/2): 4 standard deviations
+
+
+def test_an_alternate_flip_mirrors_each_image_in_every_other_epoch() -> None:
+    images = ramp(5).repeat(400, 1, 1, 1)
+    odd, even, third = (
+        augment(images, epoch=epoch, flip=True, alternate_flip=True)[:, 0, 0, 0] == 4
+        for epoch in (1, 2, 3)
+    )
+    assert torch.equal(odd, ~even)
+    assert torch.equal(odd, third)
+    assert 160 < int(odd.sum()) < 240
+
+
+def test_a_crop_shifts_by_at_most_the_padding_and_reflects_at_the_border() -> None:
+    crops = augment(ramp(6).repeat(300, 1, 1, 1), crop_padding_px=2)
+    assert {tuple(row) for row in crops[:, 0, :, 0].tolist()} == {
+        (2, 1, 0, 1, 2, 3),
+        (1, 0, 1, 2, 3, 4),
+        (0, 1, 2, 3, 4, 5),
+        (1, 2, 3, 4, 5, 4),
+        (2, 3, 4, 5, 4, 3),
+    }
+
+
+def test_a_cutout_fills_a_square_with_the_mean_colour() -> None:
+    images = torch.zeros(200, 8, 8, 3, dtype=torch.uint8)
+    holes = augment(images, cutout_px=4)[..., 0]
+    assert set(holes.unique().tolist()) == {0, 128}  # 0.5 * 255, rounded
+    sizes = (holes > 0).sum((1, 2))
+    assert int(sizes.max()) == 16  # wholly inside
+    assert int(sizes.min()) == 4  # centred on a corner: two rows and two columns are left
+
+
+def test_the_same_generator_state_gives_the_same_images() -> None:
+    images = torch.from_numpy(make_image_set(4).images)
+    options = {"crop_padding_px": 2, "flip": True, "cutout_px": 2}
+    assert torch.equal(augment(images, seed=3, **options), augment(images, seed=3, **options))
+
+
+def test_a_share_of_the_draws_gives_a_share_of_the_images() -> None:
+    images = torch.from_numpy(make_image_set(4).images)
+    params = AugmentParams(crop_padding_px=2, flip=True, cutout_px=3)
+    augmenter = Augmenter(params, len(images), torch.Generator().manual_seed(0))
+    draws, share = augmenter.draw(torch.arange(len(images)), 1, 8), slice(3, 7)
+    whole = augmenter.apply(images, draws, GREY)
+    assert torch.equal(augmenter.apply(images[share], draws.take(share), GREY), whole[share])
+
+
+def test_an_alternate_flip_needs_a_flip() -> None:
+    with pytest.raises(ParamsError, match="alternate_flip needs flip: true"):
+        check_section("r", {"alternate_flip": True}, AugmentParams)

@@ -1,0 +1,113 @@
+from typing import Any
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from tests.conftest import make_image_set
+from vision.base.errors import ParamsError
+from vision.base.params import check_section
+from vision.models.networks import build_model
+from vision.training.finetuning import FinetuneParams, ResNetPlan, count_trainable
+from vision.training.loop import fit
+from vision.training.recipes import describe_model
+
+PLAIN = {
+    "weights": "none",
+    "epochs": 2,
+    "batch_size": 6,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.1,
+}
+
+
+def recipe(**changes: Any) -> FinetuneParams:
+    return FinetuneParams.model_validate(PLAIN | changes)
+
+
+def trained_layers(params: FinetuneParams) -> set[str]:
+    """Fine-tune on a few images and name the layers of which anything has moved."""
+    train = make_image_set(6, image_px=32)
+    spec = describe_model("resnet18", params, train)
+    model = build_model(spec)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fit(model, spec, train, train, params, 0, ResNetPlan(params))
+    after = model.state_dict()
+    return {key.split(".")[0] for key in after if not torch.equal(after[key], before[key])}
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers"),
+    [
+        ({"train_from": "fc"}, {"fc"}),
+        ({"train_from": "layer4"}, {"layer4", "fc"}),
+        ({"head_epochs": 2}, {"fc"}),
+        ({}, {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"}),
+        (
+            {"head_epochs": 1},
+            {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"},
+        ),
+    ],
+)
+def test_only_what_is_not_frozen_moves(changes: dict[str, Any], layers: set[str]) -> None:
+    assert trained_layers(recipe(**changes)) == layers
+
+
+def test_a_frozen_batch_norm_stays_in_evaluation_mode() -> None:
+    model = resnet18().train()
+    ResNetPlan(recipe(train_from="layer3")).set_mode(model, epoch=1)
+    assert not model.bn1.training
+    assert not model.layer2[0].bn1.training
+    assert model.layer3[0].bn1.training
+
+
+def test_the_weights_of_the_head_alone_are_counted() -> None:
+    assert count_trainable(resnet18(num_classes=10), recipe(train_from="fc")) == 512 * 10 + 10
+
+
+@pytest.mark.parametrize("first", ["layer2", "layer4", "fc"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_cached_features_train_as_the_images_would(first: str, flip: bool) -> None:
+    train = make_image_set(6, image_px=32)
+    results = []
+    for cached in (False, True):
+        how = {"train_from": first, "flip": flip, "cache_features": cached}
+        params = recipe(optimizer="sgd", **how)  # Adam would make much of a difference in rounding
+        spec = describe_model("resnet18", params, train)
+        torch.manual_seed(0)
+        results.append(fit(build_model(spec), spec, train, train, params, 0, ResNetPlan(params)))
+    plain, cached_one = results
+    for key, value in plain.last_state.items():
+        assert torch.allclose(value, cached_one.last_state[key], atol=1e-5), key
+    assert cached_one.best.val_loss == pytest.approx(plain.best.val_loss, rel=1e-4)
+
+
+def test_features_are_computed_anew_when_fewer_layers_are_frozen() -> None:
+    params = recipe(train_from="layer4", head_epochs=1, cache_features=True)
+    plan, model = ResNetPlan(params), resnet18()
+    cuts = [plan.split(model, epoch) for epoch in (1, 2)]
+    assert [len(frozen) for frozen, _ in filter(None, cuts)] == [10, 7]
+
+
+def test_the_body_learns_at_its_own_rate() -> None:
+    model = resnet18(num_classes=10)
+    body, head = ResNetPlan(recipe(body_learning_rate=1e-5)).group(model)
+    assert (body["lr"], "lr" in head) == (1e-5, False)
+    assert sum(weight.numel() for weight in head["params"]) == 5130
+    assert len(body["params"]) + len(head["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cache_features": True}, "cache_features needs frozen layers"),
+        (
+            {"cache_features": True, "train_from": "fc", "crop_padding_px": 2},
+            "leaves no room for crops",
+        ),
+    ],
+)
+def test_a_cache_that_could_not_be_right_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        check_section("r", PLAIN | changes, FinetuneParams)

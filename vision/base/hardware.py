@@ -1,0 +1,62 @@
+"""Say what a figure was measured on."""
+
+import math
+import os
+import platform
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from vision.base.distributed import count_processes
+
+BF16_SIDE = 256  # of the matrices that are multiplied to see what bf16 gives
+BF16_ROUNDS = 10  # of which the fastest counts: other work on the cores slows one or the other
+
+
+def describe_hardware() -> dict[str, str | int]:
+    """Return the device, the number of CPU threads and torch's version, for a timing."""
+    return {
+        "device": _describe_device(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Warn where bf16, which a recipe asks for, is slower than fp32: it is not changed silently."""
+    if precision == "bf16" and device.type == "cpu" and (gain := measure_bf16_gain()) < 1:
+        print(
+            f"warning: this processor multiplies {1 / gain:.2g} times slower in bf16 than in fp32; "
+            "set precision: fp32, which is another recipe with another result",
+            file=sys.stderr,
+        )
+
+
+def measure_bf16_gain() -> float:
+    """Return how many times as fast as in fp32 this processor multiplies in bf16."""
+    fastest = dict.fromkeys((torch.bfloat16, torch.float32), math.inf)
+    for _, dtype in product(range(BF16_ROUNDS), fastest):
+        matrix = torch.ones(BF16_SIDE, BF16_SIDE, dtype=dtype)
+        started = time.perf_counter()
+        _ = matrix @ matrix
+        fastest[dtype] = min(fastest[dtype], time.perf_counter() - started)
+    return fastest[torch.float32] / fastest[torch.bfloat16]
+
+
+def _describe_device() -> str:
+    n = count_processes()
+    if torch.cuda.is_available():
+        return f"{n}x {torch.cuda.get_device_name()}"
+    share = f"{n} processes on " * (n > 1)
+    return f"{share}{os.cpu_count()} CPU cores ({_read_cpu_name()})"
+
+
+def _read_cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux alone; elsewhere the platform's own word
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

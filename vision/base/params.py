@@ -1,0 +1,119 @@
+"""Turn sections of params.yaml into types.
+
+Each module defines the section that it understands, next to the code that uses it, so that a
+new knob of one stage does not touch the code of the others (and rerun them).
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vision.base.errors import ParamsError
+
+PARAMS_FILE = Path("params.yaml")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")  # of a recipe: a path and a word in a shell command
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown keys are errors, values are never coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    try:
+        params = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist: run from the project's top folder") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(params, dict):
+        raise ParamsError(f"{path} must hold sections, not {type(params).__name__}")
+    return params
+
+
+def get_value(params: dict[str, Any], key: str) -> Any:
+    """Return the value of a dotted key, such as `finetune.paper.learning_rate`."""
+    value: Any = params
+    seen: list[str] = []
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            here = ".".join(seen) or "params.yaml"
+            keys = ", ".join(map(str, value)) if isinstance(value, dict) else "no keys"
+            raise ParamsError(f"{key} is missing: {here} has {keys}")
+        seen.append(part)
+        value = value[part]
+    return value
+
+
+def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of each leaf."""
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def load_section(key: str, schema: type[S], path: Path = PARAMS_FILE) -> S:
+    """Read and check one section, such as `split` or `finetune.paper`.
+
+    Raises:
+        ParamsError: naming the first key that is unknown, missing or has a wrong value.
+    """
+    return check_section(key, get_value(read_params(path), key), schema)
+
+
+def check_section(key: str, values: Any, schema: type[S]) -> S:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError(_describe(key, error, schema)) from None
+
+
+def load_seed(path: Path = PARAMS_FILE) -> int:
+    seed = get_value(read_params(path), "seed")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ParamsError(f"seed is {seed!r}; give a whole number from 0 to 4294967295")
+    return seed
+
+
+def check_name(name: str) -> str:
+    """Return the name of a recipe if it is safe in a path and in a command."""
+    if not NAME.fullmatch(name):
+        raise ParamsError(f"{name!r} cannot name a recipe: use a-z, 0-9 and - (64 at most)")
+    return name
+
+
+def _describe(key: str, error: ValidationError, schema: type[Section]) -> str:
+    errors = error.errors(include_url=False)
+    # A misspelt key is both unknown and missing; the unknown one tells more.
+    first = min(errors, key=lambda found: found["type"] != "extra_forbidden")
+    where = ".".join([key, *map(str, first["loc"])])
+    match first["type"]:
+        case "extra_forbidden":
+            return f"{where} is unknown; {key} has {', '.join(sorted(schema.model_fields))}"
+        case "missing":
+            return f"{where} is missing from params.yaml"
+        case "value_error":
+            return f"{where}: {first['ctx']['error']}"
+        case _:
+            return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 floats, as DVC reads them: PyYAML alone takes 3e-4 for a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)

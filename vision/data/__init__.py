@@ -1,0 +1,4 @@
+"""Images and labels: where they come from, how they are decoded, stored and split.
+
+It may import base.
+"""

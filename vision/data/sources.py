@@ -1,0 +1,164 @@
+"""Where images come from, and how they become data/raw. For its files see dataset.py."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+from sklearn.datasets import load_digits
+
+import vision.data.cifar10 as cifar10
+from vision.base.errors import SourceError
+from vision.base.fetch import fetch, fetch_official, is_address, require_space
+from vision.base.files import replacing, reserve, sha256_of, write_array, write_json
+from vision.base.params import Section
+from vision.base.progress import track
+from vision.data.dataset import Subset
+from vision.data.images import fit_square
+from vision.data.trees import Tree, digest_folder, open_tree
+
+CIFAR10_IMAGES = 60_000
+DIGITS_MAX = 16  # grey levels of scikit-learn's digits
+
+
+class DataParams(Section):
+    source: str = Field(min_length=1)  # cifar10, digits, or a folder, archive or address
+    image_px: int = Field(ge=8, le=512)
+
+
+@dataclass(frozen=True)
+class RawImages:
+    """A data set that is ready to be written; its pixels come when they are asked for."""
+
+    classes: list[str]
+    labels: np.ndarray  # (N,) int64
+    subsets: np.ndarray  # (N,) uint8, of `Subset`
+    pixels: Iterable[tuple[int, np.ndarray]]  # row and (P, P, 3) uint8 of each image, in any order
+    provenance: dict[str, Any]  # source, official, name, sha256, verified, note
+
+
+def open_source(params: DataParams) -> RawImages:
+    """Find, fetch and check what `data.source` names."""
+    source, image_px = params.source, params.image_px
+    match source:
+        case "cifar10":
+            return open_cifar10(image_px)
+        case "digits":
+            return open_digits(image_px)
+        case _ if is_address(source):
+            return open_user_images(fetch(source, digests={}), image_px)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise SourceError(
+            f"data.source is {source!r}, which does not exist: give cifar10, digits, or the path "
+            "or http(s) address of a folder or archive of CLASS/ images"
+        )
+    return open_user_images(path.resolve(), image_px)
+
+
+def open_cifar10(image_px: int) -> RawImages:
+    """Open the official archive, or the copy that MIRROR has in its place."""
+    fetched = fetch_official(cifar10.OFFICIAL)
+    name, sha256 = fetched.path.name, sha256_of(fetched.path)
+    facts = {"source": "cifar10", "official": fetched.official, "name": name, "sha256": sha256}
+    if not fetched.official:
+        return _open_cifar10_copy(fetched.path, image_px, facts)
+    images, labels = cifar10.read_batches(fetched.path)
+    is_test = np.arange(len(labels)) >= len(cifar10.TRAIN_BATCHES) * cifar10.BATCH_IMAGES
+    subsets = np.where(is_test, Subset.TEST, Subset.TRAIN).astype(np.uint8)
+    verified = f"{' and '.join(cifar10.OFFICIAL.digests)} of the official archive"
+    note = f"All {len(labels):,} CIFAR-10 images, from the official archive: checksums verified."
+    facts |= {"verified": verified, "note": note}
+    return RawImages(cifar10.CLASSES, labels, subsets, _resize(images, image_px), facts)
+
+
+def open_digits(image_px: int) -> RawImages:
+    """Open the 8x8 digits that scikit-learn carries."""
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / DIGITS_MAX)).astype(np.uint8)  # (N, 8, 8)
+    labels = digits.target.astype(np.int64)
+    note = f"All {len(labels):,} handwritten digits of scikit-learn, 8 pixels wide, enlarged."
+    facts = {
+        "source": "digits",
+        "official": True,
+        "name": "sklearn.datasets.load_digits",
+        "sha256": hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes()).hexdigest(),
+        "verified": None,
+        "note": note,
+    }
+    subsets = np.full(len(labels), Subset.TRAIN, np.uint8)
+    names = [str(digit) for digit in range(10)]
+    return RawImages(names, labels, subsets, _resize(images, image_px), facts)
+
+
+def open_user_images(path: Path, image_px: int) -> RawImages:
+    """Open a folder or an archive of class folders."""
+    tree = open_tree(path)
+    kind = "folder" if path.is_dir() else "archive"
+    names = [place.name for place in tree.places]
+    n_images, n_classes = len(tree.places), len(tree.classes)
+    facts = {
+        "source": kind,
+        "official": False,
+        "name": path.name,
+        "sha256": digest_folder(path, names) if path.is_dir() else sha256_of(path),
+        "verified": None,
+        "note": f"{n_images:,} images in {n_classes} classes, from the {kind} {path.name}.",
+    }
+    return _from_tree(tree, image_px, facts)
+
+
+def save_raw(raw: RawImages, image_px: int, out: Path) -> None:
+    """Write data/raw; images.npy grows on the disk, not in memory. The manifest comes last."""
+    shape = (len(raw.labels), image_px, image_px, 3)
+    out.mkdir(parents=True, exist_ok=True)
+    require_space(out, int(np.prod(shape)))
+    with replacing(out / "images.npy") as temporary:
+        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        with temporary.open("rb+") as file:
+            reserve(file, temporary.stat().st_size)
+        for row, pixels in track(raw.pixels, "images", total=len(raw.labels)):
+            images[row] = pixels
+        images.flush()
+    write_array(out / "labels.npy", raw.labels)
+    write_array(out / "subsets.npy", raw.subsets)
+    write_json(out / "classes.json", raw.classes)
+    write_json(out / "manifest.json", describe(raw, image_px))
+
+
+def describe(raw: RawImages, image_px: int) -> dict[str, Any]:
+    """Return the manifest: provenance and counts."""
+    counts = {subset.name.lower(): int((raw.subsets == subset).sum()) for subset in Subset}
+    n_images, n_classes = len(raw.labels), len(raw.classes)
+    size = {"image_px": image_px, "n_images": n_images, "n_classes": n_classes}
+    return raw.provenance | size | {"counts": counts}
+
+
+def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawImages:
+    tree = open_tree(path)
+    if tree.classes != cifar10.CLASSES:
+        raise SourceError(f"{path.name} has the classes {tree.classes}, not those of CIFAR-10")
+    n = len(tree.places)
+    share = f"All {n:,}" if n == CIFAR10_IMAGES else f"{n:,} of the {CIFAR10_IMAGES:,}"
+    note = (
+        f"{share} CIFAR-10 images, from a mirror's JPEG copy, not the official archive: "
+        "checksums not verified."
+    )
+    return _from_tree(tree, image_px, facts | {"verified": None, "note": note})
+
+
+def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
+    positions = {name: position for position, name in enumerate(tree.classes)}
+    labels = np.array([positions[place.class_name] for place in tree.places], np.int64)
+    subsets = np.array([place.subset for place in tree.places], np.uint8)
+    return RawImages(tree.classes, labels, subsets, tree.read(image_px), facts)
+
+
+def _resize(images: np.ndarray, image_px: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield row and (P, P, 3) uint8 of (N, H, W, 3) or grey (N, H, W) uint8 images."""
+    for row, image in enumerate(images):
+        yield row, fit_square(Image.fromarray(image).convert("RGB"), image_px)

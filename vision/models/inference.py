@@ -1,0 +1,82 @@
+"""Run a network over images, on the GPU where there is one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision.base.progress import track
+from vision.data.dataset import ImageSet
+from vision.models.batches import count_batches, iterate_batches, shift, to_input
+from vision.models.convolutions import speeding_up_small_maps
+from vision.models.networks import ModelSpec
+
+
+def prepare_device() -> torch.device:
+    """Choose the GPU where there is one, and ask for repeatable results on either."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only so
+    # The same as use_deterministic_algorithms, which loads the compiler first, for seconds.
+    torch.set_deterministic_debug_mode("error")
+    # Off: filling fresh memory costs time, and nothing here reads memory before writing it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device, spec: ModelSpec) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+
+
+@contextmanager
+def inferring(device: torch.device, spec: ModelSpec) -> Iterator[None]:
+    """Compute without gradients, in the precision of the model."""
+    with torch.inference_mode(), autocast(device, spec), speeding_up_small_maps(device):
+        yield
+
+
+class Classifier(nn.Module):
+    """A network with what comes before and after it.
+
+    (B, H, W, 3) uint8 images of the stored size -> (B, classes) float32 logits.
+    """
+
+    def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
+        super().__init__()
+        self.network, self.spec = network, spec
+
+    def forward(self, images: Tensor) -> Tensor:
+        with autocast(images.device, self.spec):
+            logits = [self.network(view).float() for view in self._get_views(images)]
+        return torch.stack(logits).mean(0)
+
+    def _get_views(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield what the network looks at, (B, 3, P, P) each."""
+        px = self.spec.test_shift_px
+        for by in [0, px, -px] if px else [0]:
+            x = to_input(shift(images, by) if by else images, self.spec)
+            yield x
+            if self.spec.test_flip:
+                yield x.flip(3)
+
+
+def predict_logits(
+    model: nn.Module, spec: ModelSpec, data: ImageSet, batch_size: int, title: str
+) -> np.ndarray:
+    """Return the logits of every image of a subset, in its order: (n, classes) float32.
+
+    Args:
+        title: of the progress bar; "" shows none.
+    """
+    device = next(model.parameters()).device
+    classify = Classifier(model, spec).eval()
+    order = torch.arange(len(data))
+    batches = iterate_batches(data, order, batch_size, device)
+    if title:
+        batches = track(batches, title, total=count_batches(len(data), batch_size))
+    parts = []
+    with inferring(device, spec):
+        for batch in batches:
+            parts.append(classify(batch.images).cpu().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,142 @@
+"""The three networks, and how a trained one is stored so that it can be rebuilt from its file."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vision.base.files import write_bytes
+
+Channels = tuple[float, ...]  # a value for each of red, green and blue
+METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one key is stable
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to rebuild a network and to feed it, stored beside its weights."""
+
+    architecture: str  # two-layer-fc, three-layer-cnn or resnet18
+    classes: tuple[str, ...]
+    image_px: int  # side of the square that an image is stored as
+    input_px: int  # side of the square that the network sees
+    mean: Channels  # of images scaled to 0..1
+    std: Channels
+    precision: str = "fp32"  # or bf16: mixed precision by autocast
+    test_flip: bool = False  # average the logits of each image and of its mirror image
+    test_shift_px: int = 0  # average also those of the image shifted there and back, diagonally
+    options: dict[str, Any] = field(default_factory=dict)  # arguments of the architecture
+    epoch: int = 0  # of training, from 1; 0 is untrained
+
+
+class TwoLayerFC(nn.Sequential):
+    """Flatten, dense, ReLU, dense: the paper's first hand-made network."""
+
+    def __init__(self, n_classes: int, input_px: int, hidden_units: int) -> None:
+        super().__init__(
+            nn.Flatten(),  # (B, 3, P, P) -> (B, 3 * P * P)
+            nn.Linear(3 * input_px**2, hidden_units),
+            nn.ReLU(),
+            nn.Linear(hidden_units, n_classes),
+        )
+
+
+class ThreeLayerCNN(nn.Sequential):
+    """Convolution 5x5, convolution 3x3, dense, with ReLU between: the paper's second network.
+
+    Args:
+        filters: channels after the first and after the second convolution.
+        pooling: halve the image after each convolution with a 2x2 maximum.
+        dropout: share of the inputs of the dense layer that is zeroed in training.
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        input_px: int,
+        filters: list[int],
+        pooling: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        first, second = filters
+        pool: list[nn.Module] = [nn.MaxPool2d(2)] if pooling else []
+        side = input_px // 4 if pooling else input_px
+        super().__init__(
+            nn.Conv2d(3, first, kernel_size=5, padding=2),
+            nn.ReLU(),
+            *pool,
+            nn.Conv2d(first, second, kernel_size=3, padding=1),
+            nn.ReLU(),
+            *pool,
+            nn.Flatten(),  # (B, second, side, side) -> (B, second * side * side)
+            nn.Dropout(dropout),
+            nn.Linear(second * side**2, n_classes),
+        )
+
+
+def build_model(spec: ModelSpec) -> nn.Module:
+    """Return the network with weights drawn from torch's global generator."""
+    n_classes = len(spec.classes)
+    match spec.architecture:
+        case "two-layer-fc":
+            return TwoLayerFC(n_classes, spec.input_px, **spec.options)
+        case "three-layer-cnn":
+            return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
+        case "resnet18":
+            return build_resnet18(n_classes, **spec.options)
+    raise ValueError(f"no architecture is called {spec.architecture!r}")
+
+
+def build_resnet18(n_classes: int, max_pool: bool = True) -> nn.Module:
+    """Return torchvision's ResNet18.
+
+    Args:
+        max_pool: False leaves the pooling before the first block out: all maps are twice as wide.
+    """
+    from torchvision.models import resnet18  # takes seconds, which other networks save
+
+    network: nn.Module = resnet18(num_classes=n_classes)
+    if not max_pool:
+        network.maxpool = nn.Identity()
+    return network
+
+
+def outline_model(spec: ModelSpec) -> nn.Module:
+    """Return the network without values for its weights: no memory, no random numbers."""
+    with torch.device("meta"):
+        return build_model(spec)
+
+
+def load_backbone(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy pretrained weights into a ResNet18, all but the last layer, which stays as it is."""
+    body = {key: value for key, value in weights.items() if not key.startswith("fc.")}
+    missing, unexpected = model.load_state_dict(body, strict=False)
+    if unexpected or set(missing) != {"fc.weight", "fc.bias"}:
+        raise ValueError(f"not the weights of a ResNet18: {sorted({*missing, *unexpected})}")
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def save_model(path: Path, state: dict[str, Tensor], spec: ModelSpec) -> None:
+    """Write weights and spec as safetensors: unlike torch.save's, its bytes hold no file name."""
+    tensors = {key: state[key].contiguous() for key in sorted(state)}
+    text = json.dumps(asdict(spec), sort_keys=True)
+    write_bytes(path, save(tensors, metadata={METADATA_KEY: text}))
+
+
+def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
+    """Rebuild a network from its file, in evaluation mode."""
+    with safe_open(path, framework="pt") as file:
+        values: dict[str, Any] = json.loads(file.metadata()[METADATA_KEY])
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    values |= {key: tuple(values[key]) for key in ("classes", "mean", "std")}
+    spec = ModelSpec(**values)
+    model = outline_model(spec)
+    model.load_state_dict(state, assign=True)
+    return model.eval(), spec

@@ -1,0 +1,434 @@
+"""Put the report together and write it as Markdown and as one self-contained HTML page."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from vision.evaluation.calibration import N_BINS
+from vision.evaluation.gallery import Mistake, Sheet, make_sheet, pick_by_cell
+from vision.report.blocks import Block, Items, Matrix, Picture, Report, Section, Text
+from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, PlotParams
+from vision.report.paper import FIGURE_4, RECIPE
+from vision.report.runs import Results, Run
+from vision.report.tables import (
+    describe_hardware,
+    describe_weights,
+    list_calibration,
+    list_claims,
+    list_conditions,
+    list_confusions,
+    list_costs,
+    list_f1,
+    list_figure_4,
+    list_models,
+    list_pairs,
+    list_recipes,
+    list_robustness,
+    list_scores,
+    list_seeds,
+    list_stand_ins,
+)
+from vision.report.words import (
+    describe_calibration,
+    describe_curves,
+    describe_duplicates,
+    describe_failures,
+    describe_robustness,
+    describe_source,
+    describe_transfer,
+    describe_verdict,
+    escape_markdown,
+    join,
+    percent,
+)
+
+PER_CELL, PER_SHEET = 6, 600  # images behind a cell of a confusion matrix, and behind all of them
+TEMPLATES = Path(__file__).with_name("templates")
+
+CHOICE = (
+    "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
+    "them if several share it; the epochs are judged by one view of each image, as the curves show "
+    "them, and the kept ones by all that the recipe averages. No training reads the test images; "
+    "the test accuracy of the last epoch is given for comparison, and nothing was chosen by it."
+)
+INTERVALS = (
+    "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
+    "right). They hold for other test images of the same kind, not for other seeds."
+)
+SEEDS = (
+    "Another seed is another order of the images and other weights where they are drawn at random, "
+    "on the same split. Everything else in this report is of the first training."
+)
+MCNEMAR = (
+    "p is that of McNemar's exact test on the images that one of the two alone gets right, "
+    "corrected for the number of pairs after Holm. Below 0.05 the difference is hardly an accident "
+    "of the choice of test images; another seed is another matter."
+)
+CALIBRATION = (
+    f"Confidence is the largest of the predicted probabilities. The error is the expected "
+    f"calibration error: the mean distance of accuracy from confidence in {N_BINS} bins of equal "
+    f"width, weighted by their images; the figure leaves out bins of fewer than {FEWEST_IN_BIN}. "
+    "The temperature that divides the logits is chosen on validation; it changes no prediction."
+)
+DOUBTS = (
+    "That is the criterion of confident learning (Northcutt et al., 2021, as cleanlab has it); "
+    "many of these labels are right and the model is not. No label was changed, and none counts "
+    "less."
+)
+CORRUPTIONS = (
+    "Kinds and degrees follow CIFAR-10-C (Hendrycks and Dietterich, 2019), but were made here, "
+    "from the same test images for all models, with the seed of the run: the figures cannot be set "
+    "beside published ones."
+)
+TWINS_FOUND = (
+    "A twin is what a perceptual hash (imagehash) and then the pixels hold to be the same picture; "
+    "params.yaml has the limits. None was left out of any other figure."
+)
+ATTENTION = (
+    "Grad-CAM (Selvaraju et al., 2017, by captum): bright places speak for the predicted class."
+)
+TRAINING_FIGURES = (
+    "Training figures are running means over an epoch, taken while the net still learns, on "
+    "augmented images where the recipe augments, with dropout where it has any: they can lie "
+    "below validation."
+)
+
+
+def summarise(results: Results) -> dict[str, Any]:
+    """Return the figures of metrics.json: accuracies as fractions, losses in nats, no seconds."""
+    images = results.images
+    counts = {f"n_{subset}": images.split[subset]["n"] for subset in ("train", "val", "test")}
+    facts = {key: images.manifest[key] for key in ("source", "official")}
+    models = {run.name: _summarise(run, results) for run in results.runs}
+    return {"data": facts | counts, "models": models}
+
+
+def _summarise(run: Run, results: Results) -> dict[str, Any]:
+    training, metrics = run.training, run.metrics
+    temperature = results.find_temperature(run)
+    kept = ("epochs", "best_epoch", "train_accuracy")
+    tested = ("accuracy", "accuracy_low", "accuracy_high", "loss")
+    return (
+        {"params": training["parameters"]}
+        | {key: training[key] for key in kept}
+        | {"val_accuracy": metrics["val_accuracy"]}
+        | {f"test_{key}": metrics[key] for key in tested}
+        | {
+            "test_calibration_error": results.calibrate(run).error,
+            "test_calibration_error_scaled": results.calibrate(run, temperature).error,
+            "temperature": temperature,
+            "last_epoch_val_accuracy": metrics["last_epoch"]["val_accuracy"],
+            "last_epoch_test_accuracy": metrics["last_epoch"]["accuracy"],
+        }
+        | _summarise_seeds(run)
+    )
+
+
+def _summarise_seeds(run: Run) -> dict[str, Any]:
+    means = {subset: mean for subset in ("val", "test") if (mean := run.average(subset))}
+    figures = {
+        f"{subset}_accuracy_{name}": value
+        for subset, mean in means.items()
+        for name, value in (("mean", mean.value), ("mean_low", mean.low), ("mean_high", mean.high))
+    }
+    return {"trainings": len(run.trainings), **figures} if figures else {}
+
+
+def list_epochs(results: Results) -> list[dict[str, Any]]:
+    """Return the rows of curves.csv: every epoch of every model."""
+    return [
+        {"model": run.name, **dict(zip(map(str, run.history), row, strict=True))}
+        for run in results.runs
+        for row in run.history.itertuples(index=False)
+    ]
+
+
+def build_report(results: Results, params: PlotParams) -> Report:
+    n = len(results.runs)
+    title = f"{describe_source(results.images)}: {n} image classifier{'s' * (n > 1)} judged"
+    sections = [
+        Section("Verdict", [Text(describe_verdict(results), results.mark())]),
+        _build_conditions(results),
+        Section("All models", [list_models(results)]),
+        *_compare_with_paper(results),
+        _build_curves(results),
+        _build_comparison(results),
+        _build_calibration(results),
+        Section("Classes", [_show_f1(results), list_f1(results), *_show_difference(results)]),
+        *(_build_model(results, run, params) for run in results.runs),
+        _build_robustness(results),
+        Section("Cost", [list_costs(results)]),
+        *_build_label_issues(results),
+        _build_duplicates(results),
+        Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
+        Section("Recipes", [list_recipes(results)]),
+    ]
+    return Report(title, sections)
+
+
+def _build_conditions(results: Results) -> Section:
+    blocks: list[Block] = [list_conditions(results)]
+    if notes := list_stand_ins(results):
+        blocks.append(notes)
+    return Section("Conditions", blocks)
+
+
+def _compare_with_paper(results: Results) -> list[Section]:
+    claims = list_claims(results)
+    if not results.images.are_the_papers or not claims.rows:
+        return []
+    blocks: list[Block] = [claims]
+    if transfer := describe_transfer(results):
+        blocks.append(Text(transfer, results.mark()))
+    ours = results.find(RECIPE)
+    if ours and set(results.images.classes) == set(FIGURE_4):
+        blocks.append(list_figure_4(results, ours))
+    return [Section("Beside the paper", blocks)]
+
+
+def _build_curves(results: Results) -> Section:
+    items = [(run.label, describe_curves(run)) for run in results.runs]
+    pictures = [_show_curves(results, quantity) for quantity in ("accuracy", "loss")]
+    return Section("Learning curves", [Items(items), *pictures, Text(TRAINING_FIGURES)])
+
+
+def _show_curves(results: Results, quantity: str) -> Picture:
+    names = join(run.name for run in results.runs)
+    return Picture(
+        file=f"{quantity}.png",
+        caption=f"Training and validation {quantity} by epoch; the ring is the kept epoch",
+        alt=f"Lines of training and validation {quantity} by epoch, a panel each for {names}.",
+        marks=results.mark(),
+    )
+
+
+def _show_comparison(results: Results) -> Picture:
+    figures = join(f"{run.name} {percent(run.metrics['accuracy'])}" for run in results.runs)
+    paper = "; diamonds are the paper's claims" if results.images.are_the_papers else ""
+    return Picture(
+        file="comparison.png",
+        caption=f"Test accuracy with its interval, and validation accuracy{paper}",
+        alt=f"Test accuracy by model: {figures}.",
+        marks=results.mark(),
+    )
+
+
+def _build_comparison(results: Results) -> Section:
+    blocks: list[Block] = [_show_comparison(results)]
+    if pairs := list_pairs(results):
+        blocks += [pairs, Text(MCNEMAR)]
+    if seeds := list_seeds(results):
+        blocks += [seeds, Text(SEEDS)]
+    return Section("Test accuracy", blocks)
+
+
+def _build_calibration(results: Results) -> Section:
+    names = join(run.name for run in results.runs)
+    picture = Picture(
+        file="calibration.png",
+        caption="Accuracy by confidence, before and after temperature scaling; below the dotted "
+        "line a model is too sure of itself",
+        alt=f"Accuracy by confidence, a panel each for {names}; the table has the summary.",
+        marks=results.mark(),
+    )
+    items = [(run.label, describe_calibration(run, results)) for run in results.runs]
+    confidence = Picture(
+        file="confidence.png",
+        caption="Test images by the confidence of their prediction",
+        alt=f"Histograms of the confidence of right and wrong predictions, a panel for {names}.",
+        marks=results.mark(),
+    )
+    coverage = Picture(
+        file="coverage.png",
+        caption="Accuracy where a model decides only the images that it is surest of",
+        alt=f"Accuracy by the share of images that are decided, a line for {names}.",
+        marks=results.mark(),
+    )
+    blocks: list[Block] = [Items(items), list_calibration(results), picture, confidence, coverage]
+    return Section("Calibration", [*blocks, Text(CALIBRATION)])
+
+
+def _build_robustness(results: Results) -> Section:
+    kinds = join(results.runs[0].robustness["accuracies"])
+    picture = Picture(
+        file="robustness.png",
+        caption="Accuracy by the degree to which test images are spoilt",
+        alt=f"Accuracy by severity, a panel each for {kinds}, a line for each model.",
+        marks=results.mark(),
+    )
+    items = [(run.label, describe_robustness(run)) for run in results.runs]
+    blocks: list[Block] = [Items(items), list_robustness(results), picture, Text(CORRUPTIONS)]
+    return Section("Spoilt images", blocks)
+
+
+def _build_duplicates(results: Results) -> Section:
+    blocks: list[Block] = [Text(describe_duplicates(results), results.mark(results.best))]
+    if pairs := results.duplicates["pairs"][:TWINS]:
+        classes, labels = results.images.classes, results.images.all_labels
+        names = (classes[labels[pair["test_row"]]] for pair in pairs)
+        picture = Picture(
+            file="duplicates.png",
+            caption="Test images and their twins in the training images",
+            alt=f"Pairs of images: {join(names)}.",
+            marks=results.mark(results.best)[:1] if results.images.is_stand_in else "",
+        )
+        blocks.append(picture)
+    return Section("Twins in training", [*blocks, Text(TWINS_FOUND)])
+
+
+def _build_label_issues(results: Results) -> list[Section]:
+    issues, best = results.label_issues, results.best
+    if not issues:
+        return []
+    n = best.metrics["n"]
+    picture = Picture(
+        file="label-issues.png",
+        caption=f"The test images whose label {best.label} doubts most",
+        alt="Images with their label and what they are taken for: "
+        + _list_mistakes(results, issues[:SHOWN]),
+        marks=results.mark(best),
+    )
+    words = (
+        f"{best.label} puts {len(issues):,} of {n:,} test images ({percent(len(issues) / n)}) in "
+        "another class with more confidence than it has on average in that class. " + DOUBTS
+    )
+    return [Section("Labels in doubt", [Text(words, results.mark(best)), picture])]
+
+
+def _list_mistakes(results: Results, mistakes: list[Mistake]) -> str:
+    classes = results.images.classes
+    return "; ".join(f"{classes[m.true]} taken for {classes[m.predicted]}" for m in mistakes)
+
+
+def _show_difference(results: Results) -> list[Block]:
+    if len(results.runs) < 2:
+        return []
+    best, following = results.rank()[:2]
+    picture = Picture(
+        file="difference.png",
+        caption=f"Confusions of {best.label} less those of {following.label}, test images",
+        alt=f"Matrix of the differences between {best.name} and {following.name}.",
+        marks=results.mark(best, following),
+        min_rem=max(36, 10 + 2 * len(results.images.classes)),
+    )
+    return [picture]
+
+
+def _show_f1(results: Results) -> Picture:
+    few = f"; the {MAX_COUNTS} weakest classes" if len(results.images.classes) > MAX_COUNTS else ""
+    return Picture(
+        file="f1.png",
+        caption=f"F1 by class and model, the classes strongest on average first{few}",
+        alt="Dots of F1 by class, one for each model; the table below has the figures.",
+        marks=results.mark(),
+    )
+
+
+def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
+    picture = Picture(
+        file=f"confusion-{run.name}.png",
+        caption=f"Confusion matrix of {run.label}, test images; an empty cell is none",
+        alt=f"Confusion matrix of {run.name}. {describe_failures(run, results.images.classes)}",
+        marks=results.mark(run),
+        min_rem=max(36, 10 + 2 * len(results.images.classes)),
+    )
+    confusions = list_confusions(results, run, params.most_confused)
+    matrix = Matrix(picture, run.name, results.images.classes, run.metrics["confusion"])
+    blocks: list[Block] = [list_scores(results, run), matrix]
+    if confusions:
+        blocks.append(confusions)
+    if len(run.maps):
+        attention = Picture(
+            file=f"attention-{run.name}.png",
+            caption=f"Where {run.label} looks, at {run.explained['layer']}. {ATTENTION}",
+            alt="Images under heat maps, some predicted right and some wrong.",
+            marks=results.mark(run),
+        )
+        blocks.append(attention)
+    if mistakes := results.find_mistakes(run, SHOWN):
+        mistaken = Picture(
+            file=f"mistakes-{run.name}.png",
+            caption=f"The surest mistakes of {run.label}, test images",
+            alt=f"Images with true and predicted class: {_list_mistakes(results, mistakes)}.",
+            marks=results.mark(run),
+        )
+        blocks.append(mistaken)
+    return Section(run.label, blocks, level=3)
+
+
+def render_markdown(report: Report) -> str:
+    environment = _prepare(autoescape=False)
+    environment.filters["md"] = escape_markdown
+    return environment.get_template("report.md.j2").render(report=report)
+
+
+def draw_sheets(results: Results) -> dict[str, Sheet]:
+    """Return, by model, the images behind the cells of its confusion matrix."""
+    sheets = {}
+    for run in results.runs:
+        cells = pick_by_cell(run.test_logits, results.images.test_labels, PER_CELL, PER_SHEET)
+        sheets[run.name] = make_sheet(results.images.read_test, cells)
+    return sheets
+
+
+def render_html(
+    report: Report, figures: Mapping[str, bytes], sheets: Mapping[str, Sheet] | None = None
+) -> str:
+    """Render one page that holds all it shows and asks no one for anything.
+
+    Args:
+        figures: PNGs by file name.
+        sheets: images of the confusion matrices, by model.
+    """
+    uris = {file: _inline("png", png) for file, png in figures.items()}
+    sheets = sheets or {}
+    photos = {name: _inline("jpeg", sheet.jpeg) for name, sheet in sheets.items()}
+    template = _prepare(autoescape=True).get_template("report.html.j2")
+    script = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
+    return template.render(report=report, uris=uris, sheets=sheets, photos=photos, script=script)
+
+
+def render_model_card(results: Results) -> str:
+    """Describe the best model under the headings of the Hugging Face model card, in Markdown."""
+    run, images = results.best, results.images
+    environment = _prepare(autoescape=False)
+    environment.filters["md"] = escape_markdown
+    counts = (f"{images.split[subset]['n']:,} {subset}" for subset in ("train", "val", "test"))
+    facts = {
+        "run": run,
+        "images": images,
+        "n_models": len(results.runs),
+        "source": describe_source(images),
+        "weights": describe_weights(run),
+        "hardware": describe_hardware(run),
+        "failures": describe_failures(run, images.classes),
+        "calibration": describe_calibration(run, results),
+        "robustness": describe_robustness(run),
+        "duplicates": describe_duplicates(results),
+        "marks": results.mark(run),
+        "split": f"Split: {join(counts)}",
+        "recipe": list_recipes(replace(results, runs=[run])).rows,
+        "verdict": describe_verdict(results),
+        "scores": list_scores(results, run).rows,
+    }
+    return environment.get_template("model-card.md.j2").render(facts)
+
+
+def _inline(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
+
+
+def _prepare(autoescape: bool) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

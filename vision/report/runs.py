@@ -1,0 +1,227 @@
+"""What the stages before `plot` left behind, read once and held together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import model_validator
+
+from vision.base.errors import DataError
+from vision.base.files import read_array, read_json
+from vision.base.params import Section, check_name
+from vision.data.dataset import RAW_DIR, SPLIT_DIR
+from vision.evaluation.calibration import Calibration, fit_temperature, measure_calibration
+from vision.evaluation.gallery import Mistake, find_mistakes
+from vision.evaluation.label_issues import find_label_issues
+from vision.evaluation.significance import Mean, Pair, bound_mean, compare_pairs
+from vision.report.paper import SOURCE
+
+TRAINING_DIR = Path("data/training")
+TIMINGS_DIR = Path("data/timings")
+PREDICTIONS_DIR = Path("data/predictions")
+COSTS_DIR = Path("data/costs")
+ROBUSTNESS_DIR = Path("data/robustness")
+EXPLANATIONS_DIR = Path("data/explanations")
+DUPLICATES = Path("data/duplicates.json")
+IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
+
+T = TypeVar("T")
+
+
+class ModelsParams(Section):
+    baselines: list[str]
+    finetune: list[str]
+    evaluate: list[str]  # both lists again, in the order of the report
+
+    @model_validator(mode="after")
+    def _check_evaluate(self) -> "ModelsParams":
+        trained = [check_name(name) for name in [*self.baselines, *self.finetune]]
+        if not trained or len(trained) != len(set(trained)):
+            raise ValueError(f"list each model once, and at least one; not {trained}")
+        if sorted(trained) != sorted(self.evaluate):
+            raise ValueError(f"evaluate must list {trained}, in any order, not {self.evaluate}")
+        return self
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of the data set, and how they are split."""
+
+    manifest: dict[str, Any]
+    classes: tuple[str, ...]  # each on one line
+    split: dict[str, Any]
+    val_labels: np.ndarray  # (n,) int64, in the order of the predictions
+    test_labels: np.ndarray
+    all_pixels: np.ndarray  # (N, P, P, 3) uint8, of the whole data set, on disk
+    all_labels: np.ndarray  # (N,) int64
+    test_rows: np.ndarray  # (n,) which of them are the test images
+
+    def read_test(self, position: int) -> np.ndarray:
+        """Return a test image: (P, P, 3) uint8."""
+        pixels: np.ndarray = self.all_pixels[self.test_rows[position]]
+        return pixels
+
+    @property
+    def is_stand_in(self) -> bool:
+        return self.manifest["source"] == "cifar10" and not self.manifest["official"]
+
+    @property
+    def are_the_papers(self) -> bool:
+        return bool(self.manifest["source"] == SOURCE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained and judged model."""
+
+    name: str
+    history: pd.DataFrame  # a row per epoch
+    training: dict[str, Any]
+    timing: dict[str, Any]
+    metrics: dict[str, Any]  # `per_class` in the order of the classes
+    val_logits: np.ndarray  # (n, classes) float32, of the kept epoch
+    test_logits: np.ndarray
+    cost: dict[str, Any]
+    robustness: dict[str, Any]
+    explained: dict[str, Any]  # the layer, and the test images that were looked into
+    maps: np.ndarray  # (n, h, w) float32 in 0..1: of the right ones, then of the wrong ones
+
+    @property
+    def rests_on_stand_in(self) -> bool:
+        weights = self.training["pretrained"] or {}
+        return weights.get("weights") == "imagenet" and not weights["official"]
+
+    @property
+    def trainings(self) -> list[dict[str, float]]:
+        """Seed, val and test accuracy of each training of the recipe: first the one judged."""
+        first = {
+            "seed": self.training["seed"],
+            "val_accuracy": self.metrics["val_accuracy"],
+            "test_accuracy": self.metrics["accuracy"],
+        }
+        return [first, *self.metrics.get("repeats", [])]
+
+    def average(self, subset: str) -> Mean | None:
+        """Return the mean accuracy of the trainings on val or test, if there are several."""
+        if not self.metrics.get("repeats"):
+            return None
+        accuracies = [each[f"{subset}_accuracy"] for each in self.trainings]
+        return bound_mean(accuracies, self.metrics["confidence"])
+
+    @property
+    def label(self) -> str:
+        return (
+            f"{self.name}\N{NO-BREAK SPACE}{WEIGHTS_MARK}" if self.rests_on_stand_in else self.name
+        )
+
+
+@dataclass(frozen=True)
+class Results:
+    images: Images
+    runs: list[Run]
+    duplicates: dict[str, Any]  # test images that are in the training images too
+
+    @property
+    def best(self) -> Run:
+        """The first of the models with the highest test accuracy."""
+        return max(self.runs, key=lambda run: float(run.metrics["accuracy"]))
+
+    def rank(self) -> list[Run]:
+        """Return the models by test accuracy, the best first."""
+        return sorted(self.runs, key=lambda run: -run.metrics["accuracy"])
+
+    def compare(self) -> list[Pair]:
+        """Compare every two models on the test images."""
+        labels = self.images.test_labels
+        return compare_pairs({run.name: run.test_logits.argmax(1) == labels for run in self.runs})
+
+    def find_temperature(self, run: Run) -> float:
+        """Return what a model's logits are to be divided by; validation alone chooses it."""
+        return fit_temperature(run.val_logits, self.images.val_labels)
+
+    def calibrate(self, run: Run, temperature: float = 1.0) -> Calibration:
+        """Return how a model's confidence fits the test images."""
+        return measure_calibration(run.test_logits, self.images.test_labels, temperature)
+
+    def find_mistakes(self, run: Run, count: int) -> list[Mistake]:
+        return find_mistakes(run.test_logits, self.images.test_labels, count)
+
+    @cached_property
+    def label_issues(self) -> list[Mistake]:
+        """Test images whose label may be wrong, as the best model has it."""
+        temperature = self.find_temperature(self.best)
+        return find_label_issues(self.best.test_logits, self.images.test_labels, temperature)
+
+    def judge_without_duplicates(self, run: Run) -> float:
+        """Return a model's accuracy on the test images that have no twin in training."""
+        right = run.test_logits.argmax(1) == self.images.test_labels
+        right = np.delete(right, [pair["test"] for pair in self.duplicates["pairs"]])
+        return float(right.mean()) if len(right) else float("nan")
+
+    def find(self, name: str) -> Run | None:
+        return next((run for run in self.runs if run.name == name), None)
+
+    def mark(self, *runs: Run) -> str:
+        """Return the marks that a figure of these models needs; of all, if none is named."""
+        on_weights = any(run.rests_on_stand_in for run in runs or self.runs)
+        return IMAGES_MARK * self.images.is_stand_in + WEIGHTS_MARK * on_weights
+
+
+def load_results(models: ModelsParams) -> Results:
+    """Read what the listed models were trained and judged on, and how they fared.
+
+    Raises:
+        DataError: a file is missing; names it, and the stage that writes it.
+    """
+    names: tuple[str, ...] = tuple(_read(RAW_DIR / "classes.json", "download"))
+    labels = _read(RAW_DIR / "labels.npy", "download", read_array)
+    test_rows = _read(SPLIT_DIR / "test.npy", "split", read_array)
+    images = Images(
+        manifest=_read(RAW_DIR / "manifest.json", "download"),
+        classes=tuple(one_line(name) for name in names),
+        split=_read(SPLIT_DIR / "summary.json", "split"),
+        val_labels=labels[_read(SPLIT_DIR / "val.npy", "split", read_array)],
+        test_labels=labels[test_rows],
+        all_pixels=_read(RAW_DIR / "images.npy", "download", read_array),
+        all_labels=labels,
+        test_rows=test_rows,
+    )
+    runs = [_load_run(name, names, models) for name in models.evaluate]
+    return Results(images, runs, _read(DUPLICATES, "find-duplicates"))
+
+
+def one_line(text: str) -> str:
+    """Replace line breaks and unprintable characters, which names of folders may hold."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
+    stage = "train-baselines" if name in models.baselines else "finetune-resnet"
+    trained, training = f"{stage}@{name}", TRAINING_DIR / name
+    judged, predictions = f"evaluate@{name}", PREDICTIONS_DIR / name
+    metrics: dict[str, Any] = _read(predictions / "metrics.json", judged)
+    scores = [metrics["per_class"][each] for each in classes]
+    return Run(
+        name=name,
+        history=_read(training / "history.csv", trained, pd.read_csv),
+        training=_read(training / "summary.json", trained),
+        timing=_read(TIMINGS_DIR / f"{name}.json", trained),
+        metrics=metrics | {"per_class": scores},
+        val_logits=_read(predictions / "val_logits.npy", judged, read_array),
+        test_logits=_read(predictions / "test_logits.npy", judged, read_array),
+        cost=_read(COSTS_DIR / f"{name}.json", judged),
+        robustness=_read(ROBUSTNESS_DIR / f"{name}.json", f"robustness@{name}"),
+        explained=_read(EXPLANATIONS_DIR / name / "images.json", f"explain@{name}"),
+        maps=_read(EXPLANATIONS_DIR / name / "maps.npy", f"explain@{name}", read_array),
+    )
+
+
+def _read(path: Path, stage: str, read: Callable[[Path], T] = read_json) -> T:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: run dvc repro {stage}") from None

@@ -1,0 +1,359 @@
+"""The tables of the report. Shares are in percent with one decimal, differences in points."""
+
+from collections.abc import Callable
+from typing import Any
+
+from vision.report.blocks import Items, Table
+from vision.report.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Scores
+from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
+from vision.report.words import describe_source, find_most_confused, interval, join, p_value
+
+NONE = "\N{EN DASH}"  # where a table has nothing to say
+SUBSETS = ("train", "val", "test")
+WHO = ("paper's", "ours")
+SCORES = ("precision", "recall", "f1")
+
+
+def share(fraction: float | None) -> str:
+    return NONE if fraction is None else f"{100 * fraction:.1f}"
+
+
+def difference(measured: float, claimed: float) -> str:
+    return f"{100 * (measured - claimed):+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def list_conditions(results: Results) -> Table:
+    images, runs = results.images, results.runs
+    rows = _list_image_conditions(images)
+    rows += _group(runs, "Weights of", describe_weights)
+    rows += _group(runs, "Seed of", describe_seeds)
+    rows += _group(runs, "Hardware of", describe_hardware)
+    return Table("What the figures were measured on", ("Condition", "Value"), rows, n_left=2)
+
+
+def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
+    manifest, counts = images.manifest, [images.split[subset]["n"] for subset in SUBSETS]
+    official = ", official" if manifest["official"] else ""
+    status = f", stand-in {IMAGES_MARK}" if images.is_stand_in else official
+    return [
+        ("Images", f"{describe_source(images)}: {manifest['name']}{status}"),
+        ("Their provenance", manifest["note"]),
+        ("Their SHA-256", f"{manifest['sha256']} ({describe_check(manifest)})"),
+        (
+            "Their size",
+            f"{manifest['n_images']:,} images of {manifest['image_px']} x {manifest['image_px']} "
+            f"pixels in {manifest['n_classes']} classes",
+        ),
+        ("Split", join(f"{n:,} {subset}" for n, subset in zip(counts, SUBSETS, strict=True))),
+    ]
+
+
+def describe_check(manifest: dict[str, Any]) -> str:
+    verified = manifest["verified"]
+    return f"verified: {verified}" if verified else "not verified"
+
+
+def describe_weights(run: Run) -> str:
+    weights = run.training["pretrained"]
+    if weights is None or weights["weights"] == "none":
+        return "drawn at random"
+    official = "official" if weights["official"] else "the user's own"
+    status = f"stand-in {WEIGHTS_MARK}" if run.rests_on_stand_in else official
+    return (
+        f"{weights['name']}, {status}. {weights['note']} "
+        f"SHA-256 {weights['sha256']} ({describe_check(weights)})"
+    )
+
+
+def describe_seeds(run: Run) -> str:
+    first, *further = (f"{each['seed']}" for each in run.trainings)
+    if not further:
+        return f"{first} (n = 1, trained once)"
+    n = 1 + len(further)
+    return f"{first}; for mean and interval also {join(further)} (n = {n} trainings)"
+
+
+def describe_hardware(run: Run) -> str:
+    timing = run.timing
+    threads = f"{timing['threads']} thread" + "s" * (timing["threads"] != 1)
+    return f"{timing['device']}, {threads}, torch {timing['torch']}"
+
+
+def _group(runs: list[Run], title: str, describe: Callable[[Run], str]) -> list[tuple[str, ...]]:
+    """Return one row for all models that share a description."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        names.setdefault(describe(run), []).append(run.name)
+    every = "all models"
+    return [
+        (f"{title} {every if len(same) == len(runs) else join(same)}", text)
+        for text, same in names.items()
+    ]
+
+
+def list_stand_ins(results: Results) -> Items | None:
+    """Return the footnotes that the marks point at."""
+    items = []
+    if results.images.is_stand_in:
+        items.append((IMAGES_MARK, "rests on the stand-in images above, not on the official ones"))
+    if any(run.rests_on_stand_in for run in results.runs):
+        items.append(
+            (WEIGHTS_MARK, "rests on the stand-in weights above, not on the official ones")
+        )
+    return Items(items, anchor="stand-ins") if items else None
+
+
+def list_models(results: Results) -> Table:
+    level = results.runs[0].metrics["confidence"]
+    header = (
+        "Model",
+        "Parameters",
+        "Epochs",
+        "Kept",
+        "Train %",
+        "Val %",
+        "Test %",
+        f"{100 * level:g} % interval",
+        "Last val %",
+        "Last test %",
+        "Seconds",
+    )
+    caption = (
+        "Train, val and test are those of the kept epoch, last those of the last "
+        "epoch; seconds are the training's, validation included."
+    )
+    return Table(caption, header, [_list_model(run) for run in results.runs], results.mark())
+
+
+def _list_model(run: Run) -> tuple[str, ...]:
+    training, metrics = run.training, run.metrics
+    return (
+        run.label,
+        f"{training['parameters']:,}",
+        str(training["epochs"]),
+        str(training["best_epoch"]),
+        share(training["train_accuracy"]),
+        share(metrics["val_accuracy"]),
+        share(metrics["accuracy"]),
+        interval(metrics).removesuffix(" %"),
+        share(metrics["last_epoch"]["val_accuracy"]),
+        share(metrics["last_epoch"]["accuracy"]),
+        f"{run.timing['train_seconds']:,.0f}",
+    )
+
+
+def list_seeds(results: Results) -> Table | None:
+    """List the recipes that were trained with several seeds."""
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        val, test = run.average("val"), run.average("test")
+        if val and test:
+            each = ", ".join(share(training["test_accuracy"]) for training in run.trainings)
+            figures = [
+                f"{share(mean.value)} [{share(mean.low)}, {share(mean.high)}]"
+                for mean in (val, test)
+            ]
+            rows.append((run.label, str(len(run.trainings)), *figures, each))
+    header = ("Model", "Trainings", "Val %", "Test %", "Test % of each")
+    level = results.runs[0].metrics["confidence"]
+    caption = (
+        f"Means over seeds, each training at its kept epoch, with {100 * level:g} % t-intervals"
+    )
+    return Table(caption, header, rows, results.mark()) if rows else None
+
+
+def list_claims(results: Results) -> Table:
+    """Set the paper's claims beside the kept and the last epoch of the models that repeat them."""
+    words = ("Model", "Accuracy", "In the paper")
+    header = (*words, "Claimed %", "Kept %", "Points", "Last %", "Points")
+    rows: list[tuple[str, ...]] = []
+    runs: list[Run] = []
+    for claim in CLAIMS:
+        if run := results.find(claim.model):
+            kept, last = get_accuracies(run, claim.subset)
+            figures = [share(claim.accuracy)]
+            for measured in (kept, last):
+                figures += [share(measured), difference(measured, claim.accuracy)]
+            rows.append((run.label, claim.subset, claim.where, *figures))
+            runs.append(run)
+    caption = "The paper's claims, and what is measured at the kept and at the last epoch"
+    return Table(caption, header, rows, results.mark(*runs), n_left=3)
+
+
+def get_accuracies(run: Run, subset: str) -> tuple[float, float]:
+    """Return the accuracies on a subset at the kept and at the last epoch."""
+    if subset == "test":
+        return run.metrics["accuracy"], run.metrics["last_epoch"]["accuracy"]
+    key = f"{subset}_accuracy"
+    return run.training[key], run.training["last"][key]
+
+
+def list_figure_4(results: Results, run: Run) -> Table:
+    """Set Figure 4 of the paper beside the same scores of a model."""
+    header = ("Class", *(f"{s}, {who}" for s in ("Precision", "Recall", "F1") for who in WHO))
+    claims = [*FIGURE_4.values(), FIGURE_4_MACRO, FIGURE_4_WEIGHTED]
+    ours = dict(zip(results.images.classes, run.metrics["per_class"], strict=True))
+    scores = [*(ours[name] for name in FIGURE_4)]
+    scores += [run.metrics["macro_avg"], run.metrics["weighted_avg"]]
+    names = [*FIGURE_4, "macro average", "weighted average"]
+    rows = [
+        (name, *_compare_scores(claim, score), difference(score["f1"], claim.f1))
+        for name, claim, score in zip(names, claims, scores, strict=True)
+    ]
+    caption = (
+        f"Figure 4 of the paper beside {run.label}, test images, in percent; points are those of F1"
+    )
+    return Table(caption, (*header, "Points"), rows, results.mark(run))
+
+
+def _compare_scores(claim: Scores, ours: dict[str, Any]) -> tuple[str, ...]:
+    pairs = [(claim.precision, "precision"), (claim.recall, "recall"), (claim.f1, "f1")]
+    return tuple(cell for value, key in pairs for cell in (f"{100 * value:.0f}", share(ours[key])))
+
+
+def list_f1(results: Results) -> Table:
+    header = ("Class", "Images", *(run.label for run in results.runs))
+    scores = [run.metrics["per_class"] for run in results.runs]
+    rows = [
+        (name, f"{each[0]['support']:,}", *(share(score["f1"]) for score in each))
+        for name, *each in zip(results.images.classes, *scores, strict=True)
+    ]
+    macro = (share(run.metrics["macro_avg"]["f1"]) for run in results.runs)
+    rows.append(("macro average", f"{results.best.metrics['n']:,}", *macro))
+    caption = "F1 in percent, test images"
+    return Table(caption, header, rows, results.mark(), n_fixed=1, is_sortable=True)
+
+
+def list_scores(results: Results, run: Run) -> Table:
+    metrics = run.metrics
+    named = [*zip(results.images.classes, metrics["per_class"], strict=True)]
+    averages = [
+        ("macro average", metrics["macro_avg"]),
+        ("weighted average", metrics["weighted_avg"]),
+    ]
+    rows: list[tuple[str, ...]] = [
+        (name, *(bounded(score, key) for key in SCORES), f"{score['support']:,}")
+        for name, score in named
+    ]
+    rows += [
+        (name, *(share(score[key]) for key in SCORES), f"{score['support']:,}")
+        for name, score in averages
+    ]
+    rows.append(("accuracy", "", "", share(metrics["accuracy"]), f"{metrics['n']:,}"))
+    header = ("Class", "Precision %", "Recall %", "F1 %", "Images")
+    caption = f"{run.label} by class, test images, with {100 * metrics['confidence']:g} % intervals"
+    return Table(caption, header, rows, results.mark(run), n_fixed=3, is_sortable=True)
+
+
+def bounded(score: dict[str, float], key: str) -> str:
+    """Return a score in percent with its interval."""
+    return f"{share(score[key])} [{share(score[f'{key}_low'])}, {share(score[f'{key}_high'])}]"
+
+
+def list_confusions(results: Results, run: Run, count: int) -> Table | None:
+    found = find_most_confused(run.metrics["confusion"], results.images.classes, count)
+    rows: list[tuple[str, ...]] = [
+        (true, predicted, f"{images:,}", share(rate)) for true, predicted, images, rate in found
+    ]
+    header = ("True class", "Predicted", "Images", "% of the true class")
+    caption = f"Most frequent errors of {run.label}, test images"
+    return Table(caption, header, rows, results.mark(run), n_left=2) if rows else None
+
+
+def list_pairs(results: Results) -> Table | None:
+    labels = {run.name: run.label for run in results.runs}
+    rows: list[tuple[str, ...]] = [
+        (
+            labels[pair.better],
+            labels[pair.other],
+            f"{pair.only_better:,}",
+            f"{pair.only_other:,}",
+            p_value(pair.p).removeprefix("= "),
+        )
+        for pair in results.compare()
+    ]
+    header = ("Model", "Beside", "It alone right", "The other alone", "p")
+    caption = "Test images that only one of two models gets right"
+    return Table(caption, header, rows, results.mark(), n_left=2) if rows else None
+
+
+def list_calibration(results: Results) -> Table:
+    header = ("Model", "Accuracy %", "Confidence %", "Error %", "Temperature", "Error then %")
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        temperature = results.find_temperature(run)
+        plain, scaled = results.calibrate(run), results.calibrate(run, temperature)
+        figures = (run.metrics["accuracy"], plain.mean_confidence, plain.error)
+        rows.append((run.label, *map(share, figures), f"{temperature:.2f}", share(scaled.error)))
+    caption = "Mean confidence and expected calibration error, test images"
+    return Table(caption, header, rows, results.mark())
+
+
+def list_robustness(results: Results) -> Table:
+    kinds = list(results.runs[0].robustness["accuracies"])
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        means = measure_robustness(run)
+        figures = [run.robustness["clean"], sum(means.values()) / len(means), *means.values()]
+        rows.append((run.label, *map(share, figures)))
+    header = ("Model", "As they are", "Mean", *kinds)
+    n = results.runs[0].robustness["n"]
+    caption = f"Accuracy in percent on {n:,} test images, as they are, and spoilt to five degrees"
+    return Table(caption, header, rows, results.mark())
+
+
+def measure_robustness(run: Run) -> dict[str, float]:
+    """Return the accuracy on images spoilt in each way, the mean over the degrees."""
+    accuracies = run.robustness["accuracies"]
+    return {kind: sum(values) / len(values) for kind, values in accuracies.items()}
+
+
+def list_costs(results: Results) -> Table:
+    batch = results.runs[0].cost["batch_sizes"][-1]
+    header = (
+        "Model",
+        "Parameters",
+        "MB",
+        "GFLOP an image",
+        "Milliseconds, 1 image",
+        f"Images a second, {batch} at once",
+        "Seconds of training",
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            run.label,
+            f"{run.cost['parameters']:,}",
+            f"{run.cost['bytes'] / 1e6:.1f}",
+            f"{run.cost['flops_per_image'] / 1e9:.3f}",
+            f"{run.cost['latency_ms']:.1f}",
+            f"{run.cost['images_per_second']:,.0f}",
+            f"{run.timing['train_seconds']:,.0f}",
+        )
+        for run in results.runs
+    ]
+    device, threads = (results.runs[0].cost[key] for key in ("device", "threads"))
+    caption = (
+        f"What a model costs to use; times on {device}, {threads} thread{'s' * (threads != 1)}, "
+        "preparation of the images included, all views where a model looks at several"
+    )
+    return Table(caption, header, rows)
+
+
+def list_recipes(results: Results) -> Table:
+    recipes = [run.training["recipe"] for run in results.runs]
+    keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
+    rows = [(key, *(_show(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
+    header = ("Parameter", *(run.name for run in results.runs))
+    return Table("The params of each recipe", header, rows)
+
+
+def _show(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case list():
+            return ", ".join(map(_show, value))
+        case _:
+            return str(value)

@@ -1,0 +1,4 @@
+"""A trained model in use: classifying new files, export to other programs.
+
+It may import base, data and models.
+"""

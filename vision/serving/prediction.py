@@ -1,0 +1,112 @@
+"""Classify image files with a trained model, prepared as its training images were."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from glob import glob
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from vision.base.errors import ImageError, PipelineError
+from vision.data.images import FORMATS, decode_image
+from vision.models.inference import Classifier, inferring, prepare_device
+from vision.models.networks import load_model
+
+MODELS_DIR = Path("data/models")
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a file, or what is wrong with the file."""
+
+    file: str
+    classes: tuple[str, ...] = ()  # the most probable first
+    probabilities: tuple[float, ...] = ()
+    error: str = ""
+
+
+class Predictor:
+    """A trained model, ready for image files."""
+
+    def __init__(self, path: Path) -> None:
+        model, self.spec = load_model(path)
+        self.device = prepare_device()
+        self.classify = Classifier(model, self.spec).eval().to(self.device)
+
+    def predict(self, files: Iterable[str], top: int) -> Iterator[Prediction]:
+        """Yield the `top` classes of each file, or its error, in the order of the files."""
+        waiting = iter(files)
+        while chunk := list(islice(waiting, BATCH)):
+            yield from self._predict_batch(chunk, top)
+
+    def _predict_batch(self, files: list[str], top: int) -> Iterator[Prediction]:
+        images: list[np.ndarray] = []
+        errors: dict[str, str] = {}
+        for file in files:
+            try:
+                images.append(self._open(file))
+            except (ImageError, OSError) as error:
+                errors[file] = str(error)
+        ranked = iter(self._rank(images, top))
+        for file in files:
+            yield (
+                Prediction(file, error=errors[file])
+                if file in errors
+                else Prediction(file, *next(ranked))
+            )
+
+    def _open(self, file: str) -> np.ndarray:
+        if Path(file).suffix.lower() not in FORMATS:
+            raise ImageError(f"{file} is no image ({', '.join(FORMATS)})")
+        return decode_image(Path(file).read_bytes(), file, self.spec.image_px)
+
+    def _rank(
+        self, images: list[np.ndarray], top: int
+    ) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+        if not images:
+            return []
+        with inferring(self.device, self.spec):
+            batch = torch.from_numpy(np.stack(images)).to(self.device)
+            probabilities = softmax(self.classify(batch).double().cpu().numpy(), axis=1)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        return [
+            (tuple(self.spec.classes[i] for i in best), tuple(map(float, row[best])))
+            for best, row in zip(order, probabilities, strict=True)
+        ]
+
+
+def find_model(name: str) -> Path:
+    """Return the file of a trained model.
+
+    Args:
+        name: of a recipe, or the path of a .safetensors file.
+
+    Raises:
+        PipelineError: there is none; names those that there are.
+    """
+    path = Path(name) if name.endswith(".safetensors") else MODELS_DIR / name / "best.safetensors"
+    if path.is_file():
+        return path
+    trained = ", ".join(
+        sorted(found.parent.name for found in MODELS_DIR.glob("*/best.safetensors"))
+    )
+    raise PipelineError(f"no model is at {path}; trained here: {trained or 'none, see dvc repro'}")
+
+
+def list_files(arguments: Iterable[str]) -> list[str]:
+    """Return the files that arguments name: files, folders with all images in them, or globs."""
+    found: list[str] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found += sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in FORMATS)
+        elif path.exists():
+            found.append(argument)
+        else:
+            matches = glob(argument, recursive=True)  # noqa: PTH207 - takes absolute ones too
+            found += sorted(matches) or [argument]
+    return list(dict.fromkeys(found))

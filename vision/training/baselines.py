@@ -1,0 +1,57 @@
+"""The recipes of the two networks that are trained from random weights."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from vision.base.errors import ParamsError
+from vision.base.params import check_section, get_value, read_params
+from vision.training.recipes import TrainParams
+
+
+class OneSizeParams(TrainParams):
+    """Of a network whose last layers take images of one size."""
+
+    @model_validator(mode="after")
+    def _check_one_size(self) -> "OneSizeParams":
+        if self.px_by_epoch:
+            raise ValueError("px_by_epoch is for finetune: this network takes images of one size")
+        return self
+
+
+class TwoLayerFCParams(OneSizeParams):
+    architecture: Literal["two-layer-fc"]
+    hidden_units: int = Field(ge=1)
+
+    def get_options(self) -> dict[str, Any]:
+        return {"hidden_units": self.hidden_units}
+
+
+class ThreeLayerCNNParams(OneSizeParams):
+    architecture: Literal["three-layer-cnn"]
+    first_filters: int = Field(ge=1)  # 5x5
+    second_filters: int = Field(ge=1)  # 3x3
+    pooling: bool = False  # 2x2 maximum after each convolution
+    dropout: float = Field(0.0, ge=0, lt=1)  # before the dense layer
+
+    def get_options(self) -> dict[str, Any]:
+        filters = [self.first_filters, self.second_filters]
+        return {"filters": filters, "pooling": self.pooling, "dropout": self.dropout}
+
+
+BaselineParams = TwoLayerFCParams | ThreeLayerCNNParams
+SCHEMAS: dict[str, type[TwoLayerFCParams] | type[ThreeLayerCNNParams]] = {
+    "two-layer-fc": TwoLayerFCParams,
+    "three-layer-cnn": ThreeLayerCNNParams,
+}
+
+
+def load_baseline(name: str) -> BaselineParams:
+    """Read `baselines.NAME`, whose `architecture` says which other keys it has."""
+    key = f"baselines.{name}"
+    values = get_value(read_params(), key)
+    architecture = values.get("architecture") if isinstance(values, dict) else None
+    if architecture not in SCHEMAS:
+        choices = ", ".join(SCHEMAS)
+        raise ParamsError(f"{key}.architecture is {architecture!r}; choose from {choices}")
+    return check_section(key, values, SCHEMAS[architecture])

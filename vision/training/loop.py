@@ -1,0 +1,314 @@
+"""One training loop for all networks: fit on train, judge each epoch on val."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vision.base.distributed import (
+    add_up,
+    is_first,
+    measure_loss,
+    synchronise_batch_norms,
+    take_share,
+)
+from vision.base.errors import TrainingError
+from vision.base.hardware import check_precision
+from vision.base.progress import track
+from vision.data.dataset import ImageSet
+from vision.models.batches import count_batches, read_batch, split_batches, to_input
+from vision.models.convolutions import speeding_up_small_maps
+from vision.models.inference import autocast, predict_logits, prepare_device
+from vision.models.networks import ModelSpec
+from vision.training.augmentation import Augmenter, Draws
+from vision.training.checkpoints import Checkpoint, Checkpoints, forget
+from vision.training.features import Features
+from vision.training.optimizers import build_optimizer, build_schedule
+from vision.training.recipes import LayerPlan, TrainParams
+
+Read = Callable[[Tensor, Draws], tuple[Tensor, Tensor]]  # -> what the network takes, labels
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history; accuracies are fractions, losses are nats per image."""
+
+    epoch: int
+    train_loss: float  # running mean over the epoch, on the images as augmented
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+    def __str__(self) -> str:
+        return (
+            f"train loss {self.train_loss:.3f}, accuracy {self.train_accuracy:.1%}  "
+            f"val loss {self.val_loss:.3f}, accuracy {self.val_accuracy:.1%}"
+        )
+
+
+@dataclass(frozen=True)
+class Fit:
+    history: list[Epoch]
+    best: Epoch
+    best_state: dict[str, Tensor]
+    last_state: dict[str, Tensor]
+    seconds: float
+    images_per_second: float  # forward, backward and step; validation apart
+
+
+def fit_seeds(
+    build: Callable[[], nn.Module],
+    spec: ModelSpec,
+    train: ImageSet,
+    val: ImageSet,
+    params: TrainParams,
+    seed: int,
+    plan: LayerPlan | None = None,
+    checkpoints: Checkpoints = forget,
+) -> Iterator[tuple[int, Fit]]:
+    """Fit anew with `seed`, and with as many further ones as the recipe says; yield each with it.
+
+    Args:
+        build: returns the network, with weights that the recipe draws at random from torch.
+    """
+    for each in range(seed, seed + 1 + params.repeats):
+        if params.repeats and is_first():
+            print(f"seed {each}", flush=True)
+        torch.manual_seed(each)
+        yield each, fit(build(), spec, train, val, params, each, plan, checkpoints(each))
+
+
+def fit(
+    model: nn.Module,
+    spec: ModelSpec,
+    train: ImageSet,
+    val: ImageSet,
+    params: TrainParams,
+    seed: int,
+    plan: LayerPlan | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Fit:
+    """Train `model`; keep its weights of the epoch that validates best, and of the last.
+
+    Args:
+        checkpoint: where to go on from, and to save to after each epoch. What comes of it is, on
+            a CPU, bit for bit what comes of a training that was never ended.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+    """
+    started = time.perf_counter()
+    trainer = Trainer(model, spec, train, params, seed, plan or LayerPlan())
+    checkpoint = checkpoint or Checkpoint()
+    progress = Progress()
+    if saved := checkpoint.load():
+        trainer.set_state(saved.pop("trainer"))
+        progress = Progress.from_dict(saved)
+        if is_first():
+            done = len(progress.history)
+            print(f"going on after epoch {done}/{params.epochs}, found in {checkpoint.path}")
+    earlier = progress.seconds
+    for number in range(len(progress.history) + 1, params.epochs + 1):
+        title = f"epoch {number}/{params.epochs}" if is_first() else ""
+        epoch_started = time.perf_counter()
+        loss, accuracy = trainer.train_epoch(number, title)
+        progress.training_seconds += time.perf_counter() - epoch_started
+        if not math.isfinite(loss):
+            rate = params.learning_rate
+            raise TrainingError(f"the loss is {loss} in epoch {number}: lower learning_rate {rate}")
+        epoch = Epoch(number, loss, accuracy, *trainer.validate(val, title))
+        if title:
+            print(f"{title}  {epoch}", flush=True)
+        progress.history.append(epoch)
+        if find_best(progress.history) is epoch:
+            progress.best_state = _copy_state(trainer.judged)
+        progress.seconds = earlier + time.perf_counter() - started
+        if is_first():
+            checkpoint.save({"trainer": trainer.get_state(), **progress.to_dict()})
+    return Fit(
+        history=progress.history,
+        best=find_best(progress.history),
+        best_state=progress.best_state,
+        last_state=_copy_state(trainer.judged),
+        seconds=progress.seconds,
+        images_per_second=len(train) * params.epochs / progress.training_seconds,
+    )
+
+
+@dataclass
+class Progress:
+    """What the epochs so far have given."""
+
+    history: list[Epoch] = field(default_factory=list)
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+    training_seconds: float = 0.0  # forward, backward and step; validation apart
+
+    def to_dict(self) -> dict[str, Any]:
+        return vars(self) | {"history": [asdict(epoch) for epoch in self.history]}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "Progress":
+        return cls(**saved | {"history": [Epoch(**row) for row in saved["history"]]})
+
+
+class Trainer:
+    """All that changes while a network trains: its weights, the optimiser, the rate, the order."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        spec: ModelSpec,
+        train: ImageSet,
+        params: TrainParams,
+        seed: int,
+        plan: LayerPlan,
+    ) -> None:
+        self.device = prepare_device()
+        check_precision(spec.precision, self.device)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
+        synchronise_batch_norms(model)
+        self.average = average_weights(model, params.ema_decay) if params.ema_decay else None
+        self.spec, self.train, self.params, self.plan = spec, train, params, plan
+        self.steps_per_epoch = count_batches(len(train), params.batch_size)
+        self.optimizer = build_optimizer(plan.group(model), params)
+        self.schedule = build_schedule(self.optimizer, params, params.epochs * self.steps_per_epoch)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.augmenter = Augmenter(params, len(train), self.generator)
+        self.features: tuple[nn.Sequential, Features] | None = None  # and the layers that gave them
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the average of the weights, if there is one."""
+        return self.average.module if self.average else self.model
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that the next epoch depends on, for `set_state` of a trainer made alike."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "order": self.generator.get_state(),
+            "random": torch.get_rng_state(),
+        }
+        if self.average:
+            state["average"] = self.average.state_dict()
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["order"])
+        torch.set_rng_state(state["random"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"])
+
+    def train_epoch(self, epoch: int, title: str) -> tuple[float, float]:
+        """Step through the images once, in random order; return mean loss and accuracy.
+
+        Args:
+            title: of the progress bar; "" shows none.
+        """
+        self.plan.set_mode(self.model, epoch)
+        read, network = self._open(epoch)
+        order = torch.randperm(len(self.train), generator=self.generator)
+        batches: Iterable[Tensor] = split_batches(order, self.params.batch_size)
+        if title:
+            batches = track(batches, title, total=self.steps_per_epoch)
+        loss_sum = torch.zeros((), device=self.device)
+        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        for positions in batches:
+            draws = self.augmenter.draw(positions, epoch, self.train.image_px)
+            share = take_share(len(positions))
+            x, labels = read(positions[share], draws.take(share))
+            loss, logits = self.train_step(network, x, labels, len(positions))
+            loss_sum += loss * len(positions)
+            right += (logits.argmax(1) == labels).sum()
+        add_up([loss_sum])
+        add_up([right])
+        return float(loss_sum) / len(self.train), int(right) / len(self.train)
+
+    def train_step(
+        self, network: nn.Module, x: Tensor, labels: Tensor, n_whole: int
+    ) -> tuple[Tensor, Tensor]:
+        """Descend once.
+
+        Args:
+            n_whole: images of the batch; `x` has this process's share of them.
+
+        Returns:
+            The share's part of the mean loss, () nats, and its logits, (B, classes).
+        """
+        with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
+            logits = network(x)
+        smoothing = self.params.label_smoothing
+        loss = measure_loss(logits.float(), labels, n_whole, smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()
+        add_up(w.grad for w in self.model.parameters() if w.grad is not None)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average:
+            self.average.update_parameters(self.model)
+        return loss.detach(), logits.detach()
+
+    def validate(self, data: ImageSet, title: str) -> tuple[float, float]:
+        """Return mean loss and accuracy, without augmentation or label smoothing.
+
+        Of one view of each image: several would cost as many times as much, each epoch.
+        """
+        spec = replace(self.spec, test_flip=False, test_shift_px=0)
+        batch_size = max(256, self.params.batch_size)
+        title = title and f"{title} validation"
+        array = predict_logits(self.judged, spec, data, batch_size, title)
+        logits, labels = torch.from_numpy(array), torch.from_numpy(data.get_labels())
+        right = int((logits.argmax(1) == labels).sum())
+        return float(functional.cross_entropy(logits, labels)), right / len(data)
+
+    def _open(self, epoch: int) -> tuple[Read, nn.Module]:
+        """Return how an epoch reads its batches, and the network that takes them."""
+        parts = self.plan.split(self.model, epoch)
+        if parts is None:
+            return self._read_images(epoch), self.model
+        frozen, rest = parts
+        if self.features is None or len(self.features[0]) != len(frozen):
+            size = max(256, self.params.batch_size)
+            features = Features(frozen, self.spec, self.train, size, self.params.flip)
+            self.features = (frozen, features)
+        return self.features[1].read, rest
+
+    def _read_images(self, epoch: int) -> Read:
+        sizes = self.params.px_by_epoch
+        spec = replace(self.spec, input_px=sizes[epoch - 1]) if sizes else self.spec
+
+        def read(positions: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+            batch = read_batch(self.train, positions, self.device)
+            images = self.augmenter.apply(batch.images, draws, spec.mean)
+            return to_input(images, spec), batch.labels
+
+        return read
+
+
+def average_weights(model: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a network's weights and batch norm statistics."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def find_best(history: list[Epoch]) -> Epoch:
+    """Return the first of the epochs with the highest validation accuracy."""
+    return max(history, key=lambda epoch: epoch.val_accuracy)
+
+
+def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}

@@ -1,0 +1,94 @@
+"""Optimisers and the course of their learning rate."""
+
+import math
+from functools import partial
+from operator import not_
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    OneCycleLR,
+)
+
+from vision.base.params import Section
+
+SHORTEST_CYCLE = 3  # steps: up, peak, down
+CYCLE_WARMUP = 0.25  # share of the steps of a one-cycle schedule, unless a recipe says another
+
+
+class OptimizerParams(Section):
+    optimizer: Literal["sgd", "adam", "adamw"]
+    learning_rate: float = Field(gt=0)  # the peak, where the schedule has one
+    momentum: float = Field(0.0, ge=0, lt=1)  # sgd only
+    nesterov: bool = False  # sgd only
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
+    # share of the steps in which the rate rises
+    warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> "OptimizerParams":
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimizer}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> "OptimizerParams":
+        if self.warmup and self.schedule == "constant":
+            raise ValueError("warmup belongs to the schedules cosine and one-cycle")
+        return self
+
+
+def build_optimizer(groups: list[dict[str, Any]], params: OptimizerParams) -> Optimizer:
+    """Return torch's fused optimiser; frozen weights get no gradient and stay.
+
+    Args:
+        groups: weights under `params`, and under `lr` their rate where it is another.
+    """
+    rate, decay = params.learning_rate, params.weight_decay
+    match params.optimizer:
+        case "sgd":
+            return SGD(
+                groups,
+                rate,
+                momentum=params.momentum,
+                nesterov=params.nesterov,
+                weight_decay=decay,
+                fused=True,
+            )
+        case "adam":
+            return Adam(groups, rate, weight_decay=decay, fused=True)
+        case "adamw":
+            return AdamW(groups, rate, weight_decay=decay, fused=True)
+
+
+def build_schedule(optimizer: Optimizer, params: OptimizerParams, steps: int) -> LRScheduler:
+    """Return a schedule of the learning rates that advances with each of `steps` batches."""
+    match params.schedule:
+        case "constant":
+            return ConstantLR(optimizer, factor=1.0)
+        case "cosine" if params.warmup:
+            rise = int(params.warmup * steps)
+            return LambdaLR(optimizer, partial(_rise_and_fall, rise=rise, steps=steps))
+        case "cosine":
+            return CosineAnnealingLR(optimizer, T_max=steps)
+        case "one-cycle" if steps < SHORTEST_CYCLE:
+            return ConstantLR(optimizer, factor=1.0)
+        case "one-cycle":
+            peaks = [group["lr"] for group in optimizer.param_groups]
+            warmup = max(params.warmup or CYCLE_WARMUP, 2 / steps)
+            return OneCycleLR(optimizer, peaks, steps, pct_start=warmup, cycle_momentum=False)
+
+
+def _rise_and_fall(step: int, rise: int, steps: int) -> float:
+    """Return a factor of the rate: up a line for `rise` steps, then down a cosine towards 0."""
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
