@@ -2,6 +2,7 @@
 # make test   run all checks: format, lint, types, tests
 # make serve  try the scheduled runs: a Prefect server and a worker on this machine
 # make deps   write into dvc.yaml which code each stage imports
+# make rooms  draw which package imports which
 # make lock   resolve the dependencies of pyproject.toml anew
 # TORCH=cpu   with any of them: the smaller build of torch, for machines without an NVIDIA GPU
 
@@ -16,7 +17,7 @@ PRIVATE_INDEX = mkdir -m 700 -p .dvc/tmp/site && \
   dvc config --quiet --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --editable .
 
-.PHONY: demo test serve deps lock check-lock
+.PHONY: demo test serve deps rooms lock check-lock
 demo: $(INSTALLED)
 	pipeline demo
 
@@ -25,6 +26,9 @@ serve: $(INSTALLED)
 
 deps: $(INSTALLED)
 	python -m flows.commands.deps
+
+rooms: $(INSTALLED)
+	python -m flows.commands.rooms
 
 test: $(INSTALLED)
 	ruff format --check .

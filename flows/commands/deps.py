@@ -1,6 +1,10 @@
-"""Write into dvc.yaml which code each stage needs, read from the imports. Run: make deps"""
+"""Write into dvc.yaml which code each stage needs, read from the imports.
+
+Run: make deps. With --check nothing is written, and the status is 1 if something would be.
+"""
 
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -16,13 +20,17 @@ CODE = re.compile(r"(\n      # code\n).*?(    \]\n)", re.DOTALL)
 WIDTH = 100
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     text = DVC_FILE.read_text(encoding="utf-8")
-    if (new := write_deps(text)) != text:
+    if (new := write_deps(text)) == text:
+        print(f"{DVC_FILE} is as the imports have it")
+    elif "--check" in arguments:
+        print(f"{DVC_FILE} is not as the imports have it: make deps", file=sys.stderr)
+        return 1
+    else:
         write_text(DVC_FILE, new)
         print(f"{DVC_FILE} is written anew")
-    else:
-        print(f"{DVC_FILE} is as the imports have it")
+    return 0
 
 
 def write_deps(text: str, root: Path = Path()) -> str:
@@ -50,4 +58,4 @@ def get_module(command: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
