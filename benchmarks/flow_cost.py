@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 
-from vision.base.files import CHECKPOINTS
 from vision.base.hardware import describe_hardware
+from vision.base.kept import CHECKPOINTS
 
 DVC = [sys.executable, "-m", "dvc", "repro"]
 FLOW = [sys.executable, "-c", "from flows.cli import main; main()", "run"]

@@ -18,8 +18,9 @@ import psutil
 from vision.base.files import read_array
 from vision.data.dataset import ImageSet
 from vision.models.networks import build_model
+from vision.schema.recipes import TrainParams
 from vision.training.loop import Trainer
-from vision.training.recipes import LayerPlan, TrainParams, describe_model
+from vision.training.recipes import LayerPlan, describe_model
 
 IMAGE_PX = 32
 CHUNK = 10_000  # images written at once

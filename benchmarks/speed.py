@@ -18,7 +18,8 @@ from vision.base.hardware import measure_bf16_gain
 from vision.data.dataset import ImageSet
 from vision.models.networks import build_model
 from vision.models.pretrained import IMAGENET_CHANNELS
-from vision.training.finetuning import FinetuneParams, ResNetPlan
+from vision.schema.finetune import FinetuneParams
+from vision.training.finetuning import ResNetPlan
 from vision.training.loop import Trainer
 from vision.training.recipes import describe_model
 

@@ -9,7 +9,8 @@ import sys
 from stages.runner import run_stage
 from vision.base.params import load_section
 from vision.data.dataset import RAW_DIR
-from vision.data.sources import DataParams, open_source, save_raw
+from vision.data.sources import open_source, save_raw
+from vision.schema.data import DataParams
 
 
 def main() -> None:

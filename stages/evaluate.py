@@ -18,9 +18,10 @@ from vision.base.files import write_array, write_json, write_rows
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import ImageSet, load_split
 from vision.evaluation.cost import measure_cost
-from vision.evaluation.metrics import EvaluateParams, measure
+from vision.evaluation.metrics import measure
 from vision.models.inference import Classifier, predict_logits, prepare_device
 from vision.models.networks import ModelSpec, load_model
+from vision.schema.evaluate import EvaluateParams
 
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")
@@ -90,4 +91,4 @@ def name_predictions(data: ImageSet, logits: np.ndarray) -> list[dict[str, str]]
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("evaluate", main, sys.argv[1:]))
+    sys.exit(run_stage("evaluate", main, sys.argv[1:], keeps=True))

@@ -9,23 +9,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from stages.runner import run_stage
 from vision.base.files import read_array, write_array, write_json
-from vision.base.params import Section, load_section
+from vision.base.params import load_section
 from vision.data.dataset import load_split
 from vision.evaluation.attention import explain, find_layer
 from vision.evaluation.gallery import decide, find_mistakes
 from vision.models.networks import load_model
+from vision.schema.explain import ExplainParams
 
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")
 EXPLANATIONS_DIR = Path("data/explanations")
-
-
-class ExplainParams(Section):
-    images: int = Field(ge=1, le=24)  # of the right and of the wrong predictions
 
 
 def main(name: str) -> None:
@@ -58,4 +54,4 @@ def find_surest_of_each_class(logits: np.ndarray, labels: np.ndarray, count: int
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("explain", main, sys.argv[1:]))
+    sys.exit(run_stage("explain", main, sys.argv[1:], keeps=True))

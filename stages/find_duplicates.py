@@ -8,20 +8,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import Field
-
 from stages.runner import run_stage
 from vision.base.files import write_json
-from vision.base.params import Section, load_section
+from vision.base.params import load_section
 from vision.data.dataset import load_split
-from vision.evaluation.duplicates import HASH_BITS, find_duplicates
+from vision.evaluation.duplicates import find_duplicates
+from vision.schema.duplicates import DuplicatesParams
 
 DUPLICATES = Path("data/duplicates.json")
-
-
-class DuplicatesParams(Section):
-    max_distance: int = Field(ge=0, le=HASH_BITS)  # bits of the perceptual hash
-    min_correlation: float = Field(ge=0, le=1)  # of the pixels
 
 
 def main() -> None:
@@ -47,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("find-duplicates", main, sys.argv[1:]))
+    sys.exit(run_stage("find-duplicates", main, sys.argv[1:], keeps=True))

@@ -14,15 +14,20 @@ from vision.base.params import load_section, load_seed
 from vision.data.dataset import load_split
 from vision.models.networks import build_model, load_backbone, outline_model
 from vision.models.pretrained import IMAGENET_CHANNELS, load_pretrained, load_pretrained_manifest
+from vision.schema.finetune import FinetuneParams
 from vision.training.checkpoints import Checkpoints, forget
-from vision.training.finetuning import FinetuneParams, ResNetPlan, count_trainable
+from vision.training.finetuning import ResNetPlan, count_trainable
 from vision.training.loop import fit_seeds
 from vision.training.recipes import describe_model
 from vision.training.results import save_trainings
 
 
+def load_recipe(name: str) -> FinetuneParams:
+    return load_section(f"finetune.{name}", FinetuneParams)
+
+
 def main(name: str, checkpoints: Checkpoints = forget) -> None:
-    seed, params = load_seed(), load_section(f"finetune.{name}", FinetuneParams)
+    seed, params = load_seed(), load_recipe(name)
     train, val = load_split("train"), load_split("val")
     weights = load_pretrained(name)
     channels = IMAGENET_CHANNELS if weights else None
@@ -45,4 +50,4 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_training("finetune-resnet", main, sys.argv[1:]))
+    sys.exit(run_training("finetune-resnet", main, load_recipe, sys.argv[1:]))

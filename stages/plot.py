@@ -15,7 +15,7 @@ from rich.table import Table
 from stages.runner import run_stage
 from vision.base.files import write_bytes, write_json, write_rows, write_text
 from vision.base.params import load_section
-from vision.report.figures import PlotParams, draw_figures
+from vision.report.figures import draw_figures
 from vision.report.page import (
     build_report,
     draw_sheets,
@@ -25,7 +25,8 @@ from vision.report.page import (
     render_model_card,
     summarise,
 )
-from vision.report.runs import ModelsParams, Results, load_results
+from vision.report.runs import Results, load_results
+from vision.schema.report import ModelsParams, PlotParams
 
 REPORTS_DIR = Path("reports")
 

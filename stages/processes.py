@@ -3,24 +3,34 @@
 import sys
 from collections.abc import Callable
 
-from stages.runner import fingerprint, run_stage
+from stages.runner import run_stage  # isort: skip - before vision
+from stages.declared import read_declared
 from vision.base.distributed import count_wanted, is_worker, join_processes, launch
 from vision.base.errors import ParamsError
+from vision.base.fingerprint import find_decisive
+from vision.schema.recipes import TrainParams
 from vision.training.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 
 
-def run_training(stage: str, main: Callable[[str, Checkpoints], None], arguments: list[str]) -> int:
+def run_training(
+    stage: str,
+    main: Callable[[str, Checkpoints], None],
+    load_recipe: Callable[[str], TrainParams],
+    arguments: list[str],
+) -> int:
     """Call `main` as `run_stage` does, in all processes, and return the exit status.
 
     Args:
         main: takes the name of a recipe, and where each seed's training goes on from.
+        load_recipe: returns what params.yaml says under that name.
     """
 
     def go_on(name: str) -> None:
-        decisive = fingerprint(stage, name, without="repeats")
+        deps, recipe = read_declared(stage, name).deps, load_recipe(name)
 
         def open_for(seed: int) -> Checkpoint:
-            return open_checkpoint(f"{name}-seed-{seed}", decisive | {"seed": str(seed)})
+            decisive = find_decisive(deps, recipe.get_decisive(seed))
+            return open_checkpoint(f"{name}-seed-{seed}", decisive)
 
         main(name, open_for)
 

@@ -10,25 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from stages.runner import run_stage
 from vision.base.files import write_json
-from vision.base.params import Section, load_section, load_seed
+from vision.base.params import load_section, load_seed
 from vision.base.progress import track
 from vision.data.dataset import ImageSet, load_split
 from vision.data.subsets import take_evenly
 from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from vision.models.inference import predict_logits, prepare_device
 from vision.models.networks import load_model
+from vision.schema.robustness import RobustnessParams
 
 MODELS_DIR = Path("data/models")
 ROBUSTNESS_DIR = Path("data/robustness")
-
-
-class RobustnessParams(Section):
-    images: int = Field(ge=1)  # of the test split at most, evenly from the classes
-    batch_size: int = Field(ge=1)
 
 
 def main(name: str) -> None:
@@ -55,4 +50,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("robustness", main, sys.argv[1:]))
+    sys.exit(run_stage("robustness", main, sys.argv[1:], keeps=True))

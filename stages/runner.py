@@ -5,7 +5,6 @@ edited while it ran would be recorded against the wrong ones, so it fails instea
 """
 
 import errno
-import hashlib
 import os
 import signal
 import sys
@@ -13,17 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 
+from stages.loaded import LOADED, STALE  # isort: skip - before vision, which it has compiled anew
+from stages.declared import DVC_FILE, fingerprint, read_declared
+from stages.known import bring_back, find_known, keep
 from vision.base.death_signal import end_with_parent
-from vision.base.errors import BusyError, ChangedError, ParamsError, PipelineError
-from vision.base.files import sha256_of
-from vision.base.params import check_name, get_value, read_params
+from vision.base.errors import BusyError, ChangedError, DepsError, ParamsError, PipelineError
+from vision.base.params import check_name
 
-DVC_FILE = Path("dvc.yaml")
 LOCKS_DIR = Path(".dvc/tmp/stages")
 DVC_STAGE = "DVC_STAGE"  # environment variable that DVC sets for its stages
 ENDING_S = 20  # that a killed copy may take: it ends the checkpoint that it is writing
@@ -31,7 +29,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def run_stage(
-    stage: str, main: Callable[..., None], arguments: list[str], *, worker: bool = False
+    stage: str,
+    main: Callable[..., None],
+    arguments: list[str],
+    *,
+    keeps: bool = False,
+    worker: bool = False,
 ) -> int:
     """Call `main` with the command's arguments and return the exit status.
 
@@ -41,6 +44,7 @@ def run_stage(
         stage: the stage's name in dvc.yaml, without the matrix member.
         main: takes as many names as the stage's matrix has axes: none or one.
         arguments: the command line after the module's name.
+        keeps: outs are kept, and brought back where the same would be computed again.
         worker: this is one of several processes, and the one that started it holds the stage.
     """
     if DVC_STAGE in os.environ and not worker:
@@ -51,9 +55,7 @@ def run_stage(
             raise ParamsError(f"{stage} takes {usage}, not {' '.join(arguments) or 'none'!r}")
         names = [check_name(name) for name in arguments]
         with ending_when_told(), nullcontext() if worker else holding(stage, *names):
-            before = fingerprint(stage, *names)
-            main(*names)
-            check_unchanged(stage, before, fingerprint(stage, *names))
+            run_checked(stage, main, names, keeps)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -67,6 +69,23 @@ def run_stage(
         print(f"{stage} was told to end; nothing half-written is left", file=sys.stderr)
         return 128 + ended.number
     return 0
+
+
+def run_checked(stage: str, main: Callable[..., None], names: list[str], keeps: bool) -> None:
+    """Run a stage, or bring back its outs, and see that nothing it rests on changes meanwhile."""
+    before = fingerprint(stage, *names)
+    check_declared(stage, *names)
+    check_unchanged(stage, {path: LOADED.get(path, before[path]) for path in before}, before)
+    place = find_known(stage, *names) if keeps else None
+    known = place is not None and place.is_dir()
+    if place and known:
+        bring_back(stage, "".join(names), place)
+    else:
+        main(*names)
+    check_declared(stage, *names)
+    check_unchanged(stage, before, fingerprint(stage, *names))
+    if place and not known:
+        keep(stage, "".join(names), place)
 
 
 class _EndedError(BaseException):
@@ -131,20 +150,28 @@ def describe_os_error(error: OSError) -> str:
     return f"{path}: {error.strerror}"
 
 
-def fingerprint(stage: str, name: str = "", without: str = "") -> dict[str, str]:
-    """Return the sha256 of each dep and each param that dvc.yaml declares for a stage.
+def check_declared(stage: str, name: str = "") -> None:
+    """Raise an error unless what runs is what dvc.yaml declares and the files say.
 
-    Args:
-        without: a key that sections of params are hashed without.
+    Only a stage that was started as a command knows what it runs.
     """
-    text = DVC_FILE.read_text(encoding="utf-8")
-    declared = yaml.safe_load(text)["stages"][stage]
-    declared = declared if "cmd" in declared else declared["do"]
-    paths = [Path(dep.replace("${item.model}", name)) for dep in declared.get("deps", [])]
-    keys = [key.replace("${item.model}", name) for key in declared.get("params", [])]
-    params = read_params()
-    hashes = {str(path): _hash_path(path) for path in paths}
-    return hashes | {key: _hash_param(get_value(params, key), without) for key in keys}
+    if not _is_command(stage):
+        return
+    if STALE:
+        raise ChangedError(
+            f"{', '.join(STALE)} changed while {stage} was starting, or had been compiled from "
+            "another text: run it again"
+        )
+    deps = read_declared(stage, name).deps
+    if unknown := sorted(LOADED.keys() - set(deps)):
+        raise DepsError(
+            f"{stage} imports {', '.join(unknown)}, which {DVC_FILE} does not list: make deps"
+        )
+
+
+def _is_command(stage: str) -> bool:
+    spec = sys.modules["__main__"].__spec__
+    return spec is not None and spec.name == f"stages.{stage.replace('-', '_')}"
 
 
 def check_unchanged(stage: str, before: dict[str, str], after: dict[str, str]) -> None:
@@ -152,20 +179,3 @@ def check_unchanged(stage: str, before: dict[str, str], after: dict[str, str]) -
     changed = sorted(key for key in before | after if before.get(key) != after.get(key))
     if changed:
         raise ChangedError(f"{', '.join(changed)} changed while {stage} was running: run it again")
-
-
-def _hash_path(path: Path) -> str:
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return _hash_value({str(file): sha256_of(file) for file in files})
-    return sha256_of(path) if path.exists() else "missing"
-
-
-def _hash_param(value: Any, without: str) -> str:
-    if isinstance(value, dict):
-        value = {key: each for key, each in value.items() if key != without}
-    return _hash_value(value)
-
-
-def _hash_value(value: Any) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()

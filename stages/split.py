@@ -12,7 +12,8 @@ from stages.runner import run_stage
 from vision.base.files import read_array, read_json, write_array, write_json
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import RAW_DIR, SPLIT_DIR
-from vision.data.splits import SplitParams, count_classes, split_images
+from vision.data.splits import count_classes, split_images
+from vision.schema.split import SplitParams
 
 
 def main() -> None:

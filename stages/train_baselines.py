@@ -12,7 +12,7 @@ from stages.processes import run_training
 from vision.base.params import load_seed
 from vision.data.dataset import load_split
 from vision.models.networks import build_model, count_parameters, outline_model
-from vision.training.baselines import load_baseline
+from vision.schema.baselines import load_baseline
 from vision.training.checkpoints import Checkpoints, forget
 from vision.training.loop import fit_seeds
 from vision.training.recipes import describe_model
@@ -37,4 +37,4 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_training("train-baselines", main, sys.argv[1:]))
+    sys.exit(run_training("train-baselines", main, load_baseline, sys.argv[1:]))

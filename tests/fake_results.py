@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 
 from vision.base.files import write_array, write_json, write_rows, write_text
-from vision.evaluation.metrics import EvaluateParams, measure
+from vision.evaluation.metrics import measure
+from vision.schema.evaluate import EvaluateParams
 
 CLASSES = ("cat", "dog", "ship")
 MODELS = {  # name -> test accuracy that it is given, roughly

@@ -11,7 +11,7 @@ from benchmarks.recipes import add_minutes, list_sides, trace_courses
 from benchmarks.speed import PAPER, Rates, Speed, count_flops, make_images
 from tests.projects import ROOT, run
 from vision.base.files import write_json
-from vision.training.finetuning import FinetuneParams
+from vision.schema.finetune import FinetuneParams
 
 SPEEDS = [
     Speed("plain, 0 workers", 32, 100.0, 400.0, 0.2),

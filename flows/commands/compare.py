@@ -11,7 +11,8 @@ from vision.base.files import write_bytes, write_text
 from vision.base.params import load_section, read_params
 from vision.report.comparison import Version, build_comparison
 from vision.report.page import render_html, render_markdown
-from vision.report.runs import ModelsParams, load_results
+from vision.report.runs import load_results
+from vision.schema.report import ModelsParams
 
 WORKSPACE = "workspace"
 TREES = Path(".dvc/tmp/compared")

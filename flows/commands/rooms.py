@@ -4,6 +4,7 @@ import io
 import textwrap
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -15,7 +16,11 @@ from vision.base.files import write_bytes
 PICTURE = Path("docs/pictures/rooms.svg")
 BOX_WIDTH, STEP = 2.4, 1.6  # inches: a box with the gap beside it, a floor
 COLOURS = {"flows": "#e8eefc", "stages": "#e6f4ea", "vision": "#fdf1e0"}
-STYLE = {"svg.hashsalt": "rooms", "svg.fonttype": "none", "font.family": "sans-serif"}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "rooms",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from flows.engine import supervisor
 from flows.engine.rwlock import mend_rwlock
 from flows.engine.tree import make_environment
 from vision.base.errors import PipelineError
-from vision.base.files import CHECKPOINTS
+from vision.base.kept import CHECKPOINTS
 
 Outcome = Literal["cached", "restored", "ran"]
 HINTS = re.compile(

@@ -14,7 +14,7 @@ from dvc.config import Config
 from filelock import FileLock
 
 from vision.base.errors import PipelineError
-from vision.base.files import CHECKPOINTS, CHECKPOINTS_DIR
+from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
 
 
 def make_tree(tree: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.runner import DVC_STAGE, fingerprint, run_stage
+from stages.runner import DVC_STAGE, run_stage
 from vision.base.death_signal import watch_parent
 from vision.base.errors import DataError
 
@@ -102,24 +102,6 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     assert run_stage("judge", judge, arguments) == 1
     assert message in capsys.readouterr().err
-
-
-def test_the_fingerprint_names_each_declared_dep_and_param() -> None:
-    assert set(fingerprint("judge", "paper")) == {
-        "code.py",
-        "data/paper",
-        "seed",
-        "finetune.paper",
-    }
-    assert set(fingerprint("draw")) == {"code.py"}
-
-
-def test_a_key_may_be_left_out_of_the_fingerprint() -> None:
-    whole = fingerprint("judge", "paper")
-    part = fingerprint("judge", "paper", without="epochs")
-    assert {key for key in whole if whole[key] != part[key]} == {"finetune.paper"}
-    Path("params.yaml").write_text("seed: 0\nfinetune: {paper: {epochs: 2}}\n")
-    assert fingerprint("judge", "paper", without="epochs") == part
 
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ PipelineError
 │   └── ImageError       a file is not an image that can be used
 ├── DataError        the images do not allow what was asked: too few, one class, ...
 ├── TrainingError    training went astray: the loss is not finite, ...
+├── DepsError        a stage imports what dvc.yaml does not list
 ├── ChangedError     code, params or inputs changed while a stage was running
 └── BusyError        the same stage is at work in this folder already
 """
@@ -43,6 +44,10 @@ class DataError(PipelineError):
 
 class TrainingError(PipelineError):
     """Training went astray."""
+
+
+class DepsError(PipelineError):
+    """A stage imports code that dvc.yaml does not list."""
 
 
 class ChangedError(PipelineError):

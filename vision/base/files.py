@@ -15,8 +15,6 @@ import numpy as np
 
 from vision.base.errors import DataError
 
-CHECKPOINTS = "CHECKPOINTS"  # environment variable: where unfinished trainings are kept
-CHECKPOINTS_DIR = Path("data/checkpoints")
 RESTORE = "remove it, then dvc checkout brings it back, or dvc repro makes it"
 
 

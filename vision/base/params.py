@@ -1,7 +1,7 @@
-"""Turn sections of params.yaml into types.
+"""Read params.yaml as DVC does, and turn its sections into types.
 
-Each module defines the section that it understands, next to the code that uses it, so that a
-new knob of one stage does not touch the code of the others (and rerun them).
+vision/schema has a module for each section, so that a new knob of one stage does not touch the code
+of the others (and rerun them).
 """
 
 import re
@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from vision.base.errors import ParamsError
 
@@ -19,21 +27,50 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")  # of a recipe: a path and a word 
 
 
 class Section(BaseModel):
-    """A section of params.yaml: unknown keys are errors, values are never coerced."""
+    """A section of params.yaml: unknown keys are errors, and values have the type of their key.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    DVC holds 1, 1.0 and true to be the same, and reruns nothing for them: here they are the same,
+    too. Nothing else is converted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _keep_equal(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        checked = check(value)
+        if checked != value:
+            raise ValueError(f"{value!r} is text, not a number or true or false: leave out quotes")
+        return checked
+
+
+class Seed(Section):
+    seed: int = Field(ge=0, lt=2**32)
 
 
 S = TypeVar("S", bound=Section)
 
 
-def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+def read_yaml(path: Path) -> Any:
+    """Return what a file holds for DVC: YAML 1.2, in which 010 is ten and 1e-4 a number.
+
+    Raises:
+        ParamsError: it is not there or cannot be read.
+    """
     try:
-        params = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist: run from the project's top folder") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {_describe_yaml(error)}") from None
+
+
+def parse_yaml(text: str) -> Any:
+    return YAML(typ="safe").load(text)
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    params = read_yaml(path)
     if not isinstance(params, dict):
         raise ParamsError(f"{path} must hold sections, not {type(params).__name__}")
     return params
@@ -79,10 +116,7 @@ def check_section(key: str, values: Any, schema: type[S]) -> S:
 
 
 def load_seed(path: Path = PARAMS_FILE) -> int:
-    seed = get_value(read_params(path), "seed")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ParamsError(f"seed is {seed!r}; give a whole number from 0 to 4294967295")
-    return seed
+    return check_section("", {"seed": get_value(read_params(path), "seed")}, Seed).seed
 
 
 def check_name(name: str) -> str:
@@ -96,7 +130,7 @@ def _describe(key: str, error: ValidationError, schema: type[Section]) -> str:
     errors = error.errors(include_url=False)
     # A misspelt key is both unknown and missing; the unknown one tells more.
     first = min(errors, key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join([key, *map(str, first["loc"])])
+    where = ".".join([*filter(None, [key]), *map(str, first["loc"])])
     match first["type"]:
         case "extra_forbidden":
             return f"{where} is unknown; {key} has {', '.join(sorted(schema.model_fields))}"
@@ -108,12 +142,8 @@ def _describe(key: str, error: ValidationError, schema: type[Section]) -> str:
             return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats, as DVC reads them: PyYAML alone takes 3e-4 for a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
+def _describe_yaml(error: Exception) -> str:
+    """Return what is wrong in one line."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return " ".join(str(error).split())

@@ -8,26 +8,20 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
 from sklearn.datasets import load_digits
 
 import vision.data.cifar10 as cifar10
 from vision.base.errors import SourceError
 from vision.base.fetch import fetch, fetch_official, is_address, require_space
 from vision.base.files import replacing, reserve, sha256_of, write_array, write_json
-from vision.base.params import Section
 from vision.base.progress import track
 from vision.data.dataset import Subset
 from vision.data.images import fit_square
 from vision.data.trees import Tree, digest_folder, open_tree
+from vision.schema.data import DataParams
 
 CIFAR10_IMAGES = 60_000
 DIGITS_MAX = 16  # grey levels of scikit-learn's digits
-
-
-class DataParams(Section):
-    source: str = Field(min_length=1)  # cifar10, digits, or a folder, archive or address
-    image_px: int = Field(ge=8, le=512)
 
 
 @dataclass(frozen=True)

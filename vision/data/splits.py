@@ -3,17 +3,11 @@
 import hashlib
 
 import numpy as np
-from pydantic import Field
 from sklearn.model_selection import train_test_split
 
 from vision.base.errors import DataError
-from vision.base.params import Section
 from vision.data.dataset import Subset
-
-
-class SplitParams(Section):
-    val_fraction: float = Field(gt=0, lt=1)  # of the training images
-    test_fraction: float = Field(gt=0, lt=1)  # of all images
+from vision.schema.split import SplitParams
 
 
 def split_images(

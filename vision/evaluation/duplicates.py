@@ -8,8 +8,8 @@ from PIL import Image
 
 from vision.base.progress import track
 from vision.data.dataset import ImageSet
+from vision.schema.duplicates import HASH_BITS
 
-HASH_BITS = 64
 ROWS_AT_ONCE = 200  # of the comparison of all with all
 
 

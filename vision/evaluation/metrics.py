@@ -3,20 +3,13 @@
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 from scipy.special import log_softmax
 from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from vision.base.params import Section
+from vision.schema.evaluate import EvaluateParams
 
 RESAMPLES_AT_ONCE = 100  # of 10,000 images: 8 MB
-
-
-class EvaluateParams(Section):
-    batch_size: int = Field(ge=1)
-    bootstrap_resamples: int = Field(ge=100)
-    confidence: float = Field(ge=0.5, lt=1)  # of the intervals
 
 
 def measure(

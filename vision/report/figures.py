@@ -12,14 +12,13 @@ from matplotlib.colors import PowerNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
-from pydantic import Field
 
-from vision.base.params import Section
 from vision.evaluation.calibration import N_BINS, trace_coverage
 from vision.evaluation.gallery import Mistake, decide
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
 from vision.report.words import shorten
+from vision.schema.report import PlotParams
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # Okabe and Ito, 2008
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, "#56B4E9", "#E69F00", "#000000")
@@ -59,11 +58,6 @@ SHOWN = 12  # images in a gallery
 TWINS = 6  # pairs of duplicates
 MAX_SIDE = 16.0  # inches, of a confusion matrix
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
-
-
-class PlotParams(Section):
-    dpi: int = Field(ge=50, le=400)
-    most_confused: int = Field(ge=1)
 
 
 def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from vision.evaluation.calibration import N_BINS
 from vision.evaluation.gallery import Mistake, Sheet, make_sheet, pick_by_cell
 from vision.report.blocks import Block, Items, Matrix, Picture, Report, Section, Text
-from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, PlotParams
+from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS
 from vision.report.paper import FIGURE_4, RECIPE
 from vision.report.runs import Results, Run
 from vision.report.tables import (
@@ -46,6 +46,7 @@ from vision.report.words import (
     join,
     percent,
 )
+from vision.schema.report import PlotParams
 
 PER_CELL, PER_SHEET = 6, 600  # images behind a cell of a confusion matrix, and behind all of them
 TEMPLATES = Path(__file__).with_name("templates")

@@ -8,17 +8,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import model_validator
 
 from vision.base.errors import DataError
 from vision.base.files import read_array, read_json
-from vision.base.params import Section, check_name
 from vision.data.dataset import RAW_DIR, SPLIT_DIR
 from vision.evaluation.calibration import Calibration, fit_temperature, measure_calibration
 from vision.evaluation.gallery import Mistake, find_mistakes
 from vision.evaluation.label_issues import find_label_issues
 from vision.evaluation.significance import Mean, Pair, bound_mean, compare_pairs
 from vision.report.paper import SOURCE
+from vision.schema.report import ModelsParams
 
 TRAINING_DIR = Path("data/training")
 TIMINGS_DIR = Path("data/timings")
@@ -30,21 +29,6 @@ DUPLICATES = Path("data/duplicates.json")
 IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
 
 T = TypeVar("T")
-
-
-class ModelsParams(Section):
-    baselines: list[str]
-    finetune: list[str]
-    evaluate: list[str]  # both lists again, in the order of the report
-
-    @model_validator(mode="after")
-    def _check_evaluate(self) -> "ModelsParams":
-        trained = [check_name(name) for name in [*self.baselines, *self.finetune]]
-        if not trained or len(trained) != len(set(trained)):
-            raise ValueError(f"list each model once, and at least one; not {trained}")
-        if sorted(trained) != sorted(self.evaluate):
-            raise ValueError(f"evaluate must list {trained}, in any order, not {self.evaluate}")
-        return self
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,13 @@
 """Random changes to training images: drawn on the CPU, applied to whole batches on the device."""
 
 from dataclasses import dataclass, fields
-from operator import not_
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from vision.base.params import Section
 from vision.models.batches import reflect
 from vision.models.networks import Channels
-
-
-class AugmentParams(Section):
-    crop_padding_px: int = Field(0, ge=0, le=32)  # random shifts, in stored pixels, reflected
-    flip: bool = False  # mirror half of the training images
-    # mirror each image in every other epoch, not at random
-    alternate_flip: bool = Field(False, exclude_if=not_)
-    # side of a square of the mean colour, in stored pixels
-    cutout_px: int = Field(0, ge=0, le=256, exclude_if=not_)
-
-    @model_validator(mode="after")
-    def _check_flip(self) -> "AugmentParams":
-        if self.alternate_flip and not self.flip:
-            raise ValueError("alternate_flip needs flip: true")
-        return self
+from vision.schema.recipes import AugmentParams
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """What a training needs to go on where it was ended, written after each epoch.
 
 data/checkpoints/
-    NAME-seed-SEED-KEY.pt   KEY is of all that decides the training: code, params, inputs, torch
-
-A training of anything else has another key, so it never goes on from here. The folder is no out of
-DVC's. CHECKPOINTS names another one; where it is set to nothing, no checkpoint is read or written.
+    NAME-seed-SEED-KEY.pt     see vision/base/kept.py for the key
+    NAME-seed-SEED-KEY.json   how many epochs it has, for who would not load it
 """
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,10 +15,9 @@ from typing import Any
 
 import torch
 
-from vision.base.files import CHECKPOINTS, CHECKPOINTS_DIR, remove_leftovers, write_bytes
+from vision.base.files import remove_leftovers, write_bytes, write_json
+from vision.base.kept import drop_older, find_place
 
-KEY_DIGITS = 16
-KEPT = 2  # checkpoints of one name; older ones make room
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -62,10 +58,8 @@ class Checkpoint:
         torch.save(state, buffer)
         payload = buffer.getbuffer()
         write_bytes(self.path, hashlib.sha256(payload).digest() + payload)
-        name = self.path.stem[: -KEY_DIGITS - 1]
-        by_age = sorted(self.path.parent.glob(f"{name}-{'?' * KEY_DIGITS}.pt"), key=_get_time)
-        for old in by_age[:-KEPT]:
-            old.unlink(missing_ok=True)
+        write_json(self.path.with_suffix(".json"), {"epochs": len(state.get("history", []))})
+        drop_older(self.path.with_suffix(""))
 
 
 Checkpoints = Callable[[int], Checkpoint]  # that of a seed
@@ -82,13 +76,5 @@ def open_checkpoint(name: str, decisive: Mapping[str, str]) -> Checkpoint:
     Args:
         decisive: hashes of all that decides what the training gives.
     """
-    folder = os.environ.get(CHECKPOINTS)
-    if folder == "":
-        return Checkpoint()
-    text = repr([torch.__version__, *sorted(decisive.items())])
-    key = hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
-    return Checkpoint(Path(folder or CHECKPOINTS_DIR) / f"{name}-{key}.pt")
-
-
-def _get_time(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+    place = find_place(name, decisive)
+    return Checkpoint(place and place.with_suffix(".pt"))

@@ -26,11 +26,12 @@ from vision.models.batches import count_batches, read_batch, split_batches, to_i
 from vision.models.convolutions import speeding_up_small_maps
 from vision.models.inference import autocast, predict_logits, prepare_device
 from vision.models.networks import ModelSpec
+from vision.schema.recipes import TrainParams
 from vision.training.augmentation import Augmenter, Draws
 from vision.training.checkpoints import Checkpoint, Checkpoints, forget
 from vision.training.features import Features
 from vision.training.optimizers import build_optimizer, build_schedule
-from vision.training.recipes import LayerPlan, TrainParams
+from vision.training.recipes import LayerPlan
 
 Read = Callable[[Tensor, Draws], tuple[Tensor, Tensor]]  # -> what the network takes, labels
 

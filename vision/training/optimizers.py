@@ -2,10 +2,8 @@
 
 import math
 from functools import partial
-from operator import not_
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -15,35 +13,10 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
 )
 
-from vision.base.params import Section
+from vision.schema.recipes import OptimizerParams
 
 SHORTEST_CYCLE = 3  # steps: up, peak, down
 CYCLE_WARMUP = 0.25  # share of the steps of a one-cycle schedule, unless a recipe says another
-
-
-class OptimizerParams(Section):
-    optimizer: Literal["sgd", "adam", "adamw"]
-    learning_rate: float = Field(gt=0)  # the peak, where the schedule has one
-    momentum: float = Field(0.0, ge=0, lt=1)  # sgd only
-    nesterov: bool = False  # sgd only
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
-    # share of the steps in which the rate rises
-    warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
-
-    @model_validator(mode="after")
-    def _check_momentum(self) -> "OptimizerParams":
-        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
-            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimizer}")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _check_warmup(self) -> "OptimizerParams":
-        if self.warmup and self.schedule == "constant":
-            raise ValueError("warmup belongs to the schedules cosine and one-cycle")
-        return self
 
 
 def build_optimizer(groups: list[dict[str, Any]], params: OptimizerParams) -> Optimizer:

@@ -20,8 +20,8 @@ from vision.base.distributed import is_first
 from vision.base.files import write_json, write_rows
 from vision.base.hardware import describe_hardware
 from vision.models.networks import ModelSpec, count_parameters, outline_model, save_model
+from vision.schema.recipes import TrainParams
 from vision.training.loop import Epoch, Fit
-from vision.training.recipes import TrainParams
 
 MODELS_DIR = Path("data/models")
 TRAINING_DIR = Path("data/training")

@@ -1,4 +1,4 @@
-"""What ended processes leave in the file of DVC's locks goes; a DVC that writes it is waited for."""
+"""What ended processes leave in the file of DVC's locks goes; a DVC at work is waited for."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import load_yaml
 from pydantic import Field
 
 from vision.base.errors import ParamsError
@@ -31,11 +32,14 @@ def test_a_section_becomes_a_typed_object() -> None:
         ("r: {flip: true}", "r.learning_rate is missing from params.yaml"),
         ("r: {learning_rate: fast}", "r.learning_rate is 'fast': input should be a valid number"),
         ("r: {learning_rate: -1.0}", "r.learning_rate is -1.0: input should be greater than 0"),
-        ("r: {learning_rate: 1.0, flip: 1}", "r.flip is 1: input should be a valid boolean"),
+        ("r: {learning_rate: 1.0, flip: 2}", "r.flip is 2: input should be a valid boolean"),
+        ("r: {learning_rate: '1'}", "r.learning_rate: '1' is text, not a number"),
+        ("r: {learning_rate: 1.0, flip: yes}", "r.flip: 'yes' is text, not a number or true"),
         ("r: 3", "r is 3: input should be a valid dictionary"),
         ("s: {}", "r is missing: params.yaml has s"),
         ("- a\n- b", "params.yaml must hold sections, not list"),
-        ("r: {", "params.yaml is not valid YAML"),
+        ("r: {", "params.yaml is not valid YAML: line 2: "),
+        ("r: 1\nr: 2", 'params.yaml is not valid YAML: line 2: found duplicate key "r"'),
     ],
 )
 @pytest.mark.usefixtures("workspace")
@@ -44,6 +48,21 @@ def test_a_wrong_section_is_one_line_that_names_the_key(text: str, message: str)
     with pytest.raises(ParamsError) as caught:
         load_section("r", Recipe)
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1, flip: true", "1.0, flip: 1", "true, flip: 1.0"])
+@pytest.mark.usefixtures("workspace")
+def test_values_that_dvc_holds_equal_are_equal(text: str) -> None:
+    write_params(f"r: {{learning_rate: {text}}}")
+    assert load_section("r", Recipe).model_dump_json() == '{"learning_rate":1.0,"flip":true}'
+
+
+@pytest.mark.usefixtures("workspace")
+def test_whole_numbers_are_read_as_dvc_reads_them() -> None:
+    write_params("r: {a: 064, b: 0o10, c: 1_0, d: 1.0, e: 2026-01-01}")
+    assert read_params() == load_yaml("params.yaml")
+    assert read_params()["r"]["a"] == 64
 
 
 @pytest.mark.usefixtures("workspace")
@@ -52,12 +71,18 @@ def test_a_missing_file_says_where_to_run() -> None:
         read_params()
 
 
-@pytest.mark.parametrize("text", ["seed: -1", "seed: 4294967296", "seed: 1.5", "seed: true"])
+@pytest.mark.parametrize("value", ["-1", "4294967296", "1.5", "abc", "'1'", "null"])
 @pytest.mark.usefixtures("workspace")
-def test_a_seed_is_a_whole_number_of_32_bits(text: str) -> None:
-    write_params(text)
-    with pytest.raises(ParamsError, match="whole number from 0 to 4294967295"):
+def test_a_seed_is_a_whole_number_of_32_bits(value: str) -> None:
+    write_params(f"seed: {value}")
+    with pytest.raises(ParamsError, match=r"^seed"):
         load_seed()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_seed_of_false_is_the_seed_0_as_it_is_for_dvc() -> None:
+    write_params("seed: false")
+    assert repr(load_seed()) == "0"
 
 
 @pytest.mark.parametrize(

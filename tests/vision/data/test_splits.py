@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tests.conftest import make_images
 from vision.base.errors import DataError
 from vision.data.dataset import Subset
-from vision.data.splits import SplitParams, count_classes, split_images
+from vision.data.splits import count_classes, split_images
+from vision.schema.split import SplitParams
 
 PARAMS = SplitParams(val_fraction=0.25, test_fraction=0.2)
 TRAIN, VAL, TEST = Subset

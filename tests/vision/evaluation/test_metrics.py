@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import classification_report
 
 from vision.base.params import ParamsError, check_section
-from vision.evaluation.metrics import EvaluateParams, bound_scores, measure
+from vision.evaluation.metrics import bound_scores, measure
+from vision.schema.evaluate import EvaluateParams
 
 PARAMS = EvaluateParams(batch_size=8, bootstrap_resamples=500, confidence=0.95)
 CLASSES = ("cat", "dog")

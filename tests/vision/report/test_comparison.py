@@ -16,7 +16,8 @@ from vision.report.comparison import (
     list_params,
 )
 from vision.report.page import render_html, render_markdown
-from vision.report.runs import ModelsParams, load_results
+from vision.report.runs import load_results
+from vision.schema.report import ModelsParams
 
 BETTER = MODELS | {"paper": 0.95}
 

@@ -7,7 +7,6 @@ from PIL import Image
 from tests.fake_results import MODELS, make_history, write_training, write_tree
 from vision.report.figures import (
     STYLE,
-    PlotParams,
     draw_confusion,
     draw_curves,
     draw_difference,
@@ -15,7 +14,8 @@ from vision.report.figures import (
     draw_figures,
     render,
 )
-from vision.report.runs import ModelsParams, load_results
+from vision.report.runs import load_results
+from vision.schema.report import ModelsParams, PlotParams
 
 PARAMS = PlotParams(dpi=50, most_confused=3)
 PNG = b"\x89PNG"

@@ -11,7 +11,6 @@ from tests.fake_results import MODELS, make_history, write_training, write_tree
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import read_json
 from vision.base.params import check_section
-from vision.report.figures import PlotParams
 from vision.report.page import (
     build_report,
     render_html,
@@ -20,7 +19,7 @@ from vision.report.page import (
     summarise,
 )
 from vision.report.paper import FIGURE_4
-from vision.report.runs import ModelsParams, Results, Run, load_results
+from vision.report.runs import Results, Run, load_results
 from vision.report.tables import list_claims, list_conditions
 from vision.report.words import (
     compare,
@@ -35,6 +34,7 @@ from vision.report.words import (
     percent,
     shorten,
 )
+from vision.schema.report import ModelsParams, PlotParams
 
 PARAMS = PlotParams(dpi=50, most_confused=3)
 HOSTILE = ("<script>alert(1)</script>", "a|b`c`", "two\nlines [x](y) *z*")

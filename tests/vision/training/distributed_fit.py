@@ -13,7 +13,8 @@ from tests.conftest import make_image_set
 from vision.base.distributed import is_first, join_processes
 from vision.base.files import write_json
 from vision.models.networks import build_model, save_model
-from vision.training.finetuning import FinetuneParams, ResNetPlan
+from vision.schema.finetune import FinetuneParams
+from vision.training.finetuning import ResNetPlan
 from vision.training.loop import fit
 from vision.training.recipes import describe_model
 

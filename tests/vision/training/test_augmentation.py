@@ -7,7 +7,8 @@ from torch import Tensor
 from tests.conftest import make_image_set
 from vision.base.errors import ParamsError
 from vision.base.params import check_section
-from vision.training.augmentation import Augmenter, AugmentParams
+from vision.schema.recipes import AugmentParams
+from vision.training.augmentation import Augmenter
 
 GREY = (0.5, 0.5, 0.5)
 PLAIN: dict[str, Any] = {}

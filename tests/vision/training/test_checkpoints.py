@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from tests.conftest import make_image_set
-from vision.base.files import CHECKPOINTS
+from vision.base.kept import CHECKPOINTS
 from vision.models.networks import build_model
-from vision.training.baselines import SCHEMAS
+from vision.schema.baselines import SCHEMAS
+from vision.schema.finetune import FinetuneParams
 from vision.training.checkpoints import Checkpoint, open_checkpoint
-from vision.training.finetuning import FinetuneParams, ResNetPlan
+from vision.training.finetuning import ResNetPlan
 from vision.training.loop import Fit, Trainer, fit
 from vision.training.recipes import LayerPlan, describe_model
 

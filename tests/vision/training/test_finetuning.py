@@ -8,7 +8,8 @@ from tests.conftest import make_image_set
 from vision.base.errors import ParamsError
 from vision.base.params import check_section
 from vision.models.networks import build_model
-from vision.training.finetuning import FinetuneParams, ResNetPlan, count_trainable
+from vision.schema.finetune import FinetuneParams
+from vision.training.finetuning import ResNetPlan, count_trainable
 from vision.training.loop import fit
 from vision.training.recipes import describe_model
 

@@ -10,8 +10,9 @@ from tests.conftest import make_image_set
 from vision.base.errors import ParamsError, TrainingError
 from vision.base.params import check_section
 from vision.models.networks import ModelSpec, build_model
+from vision.schema.recipes import TrainParams
 from vision.training.loop import Epoch, Fit, average_weights, find_best, fit
-from vision.training.recipes import LayerPlan, TrainParams, describe_model
+from vision.training.recipes import LayerPlan, describe_model
 
 TRAIN, VAL = make_image_set(12), make_image_set(4, seed=1)
 PLAIN = {"epochs": 2, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}

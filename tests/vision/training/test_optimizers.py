@@ -7,7 +7,8 @@ import torch
 
 from vision.base.errors import ParamsError
 from vision.base.params import check_section
-from vision.training.optimizers import OptimizerParams, build_optimizer, build_schedule
+from vision.schema.recipes import OptimizerParams
+from vision.training.optimizers import build_optimizer, build_schedule
 
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.1}
 

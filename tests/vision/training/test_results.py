@@ -6,9 +6,10 @@ import torch
 
 from tests.conftest import make_image_set
 from vision.models.networks import build_model, load_model
-from vision.training.finetuning import FinetuneParams
+from vision.schema.finetune import FinetuneParams
+from vision.schema.recipes import TrainParams
 from vision.training.loop import fit
-from vision.training.recipes import TrainParams, describe_model
+from vision.training.recipes import describe_model
 from vision.training.results import save_training
 
 PLAIN = {

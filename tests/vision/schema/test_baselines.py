@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from vision.base.errors import ParamsError
-from vision.training.baselines import load_baseline
+from vision.schema.baselines import load_baseline
 
 PLAIN = {"epochs": 1, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1}
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from vision.base.errors import ParamsError
 from vision.base.params import check_section, get_value, read_params
-from vision.training.recipes import TrainParams
+from vision.schema.recipes import TrainParams
 
 
 class OneSizeParams(TrainParams):

@@ -1,0 +1,70 @@
+"""What code a stage really runs: each module is compiled from its file, whose bytes are noted.
+
+Import this before any module of vision. Python takes compiled code from __pycache__ where size and
+second of the file are those of the source, so that an edit within the second that keeps the size
+goes unnoticed; and a file can be edited between its import and the moment at which DVC hashes it.
+"""
+
+import hashlib
+import sys
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import cache_from_source
+from pathlib import Path
+from types import CodeType, ModuleType
+
+PACKAGES = ("stages", "vision")
+ROOT = Path(__file__).parents[1]
+LOADED: dict[str, str] = {}  # file of the project -> MD5 of the bytes that were compiled
+STALE: list[str] = []  # files that were loaded before this one, and ran as something else
+
+
+class _Loader(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_data(self.path)
+        code: CodeType = self.source_to_code(source, self.path)
+        _note(self.path, source, code)
+        return code
+
+
+class _Finder:
+    """Finds the modules of the project where Python does, and has them compiled anew."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: list[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name.partition(".")[0] not in PACKAGES:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(name, spec.loader.path)
+        return spec
+
+
+def _note(file: str, source: bytes, code: CodeType) -> None:
+    path = Path(file)
+    if path.name != "__init__.py" or code.co_names != ("__doc__",):  # packages hold no code
+        name = path.relative_to(ROOT).as_posix()
+        LOADED[name] = hashlib.md5(source, usedforsecurity=False).hexdigest()
+
+
+def _note_running() -> None:
+    """Note the modules that are being imported: the stage's script, and what imports this file.
+
+    One that is not what its file says was compiled from another text, or edited since.
+    """
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        code, path = frame.f_code, Path(frame.f_code.co_filename)
+        if code.co_name != "<module>" or not path.is_relative_to(ROOT):
+            continue
+        if path.relative_to(ROOT).parts[0] in PACKAGES:
+            source = path.read_bytes()
+            _note(str(path), source, code)
+            if compile(source, path, "exec", dont_inherit=True) != code:
+                STALE.append(path.relative_to(ROOT).as_posix())
+                Path(cache_from_source(str(path))).unlink(missing_ok=True)
+
+
+_note_running()
+sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]

@@ -1,0 +1,54 @@
+"""Where things are kept that may be wanted again: unfinished trainings, and outs by their key.
+
+data/checkpoints/
+    NAME-KEY...     KEY is of all that decides the thing: code, params, inputs, torch's version
+
+What has another key is another thing, so nothing is ever mistaken for it. The folder is no out of
+DVC's. CHECKPOINTS names another one; where it is set to nothing, nothing is kept or found.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from vision.base.fingerprint import KEY_DIGITS, make_key
+
+CHECKPOINTS = "CHECKPOINTS"  # environment variable
+CHECKPOINTS_DIR = Path("data/checkpoints")
+KEPT = 2  # of one name; older ones make room
+
+
+def find_place(name: str, decisive: Mapping[str, str], root: Path = Path()) -> Path | None:
+    """Return where a thing is kept or would be, without a suffix; None if nothing is kept.
+
+    Args:
+        decisive: hashes of all that decides it.
+        root: the project, where CHECKPOINTS names no other folder.
+    """
+    folder = os.environ.get(CHECKPOINTS)
+    if folder == "":
+        return None
+    return (Path(folder) if folder else root / CHECKPOINTS_DIR) / f"{name}-{make_key(decisive)}"
+
+
+def drop_older(place: Path) -> None:
+    """Remove what is kept under the same name, but for the newest KEPT keys."""
+    name = place.name[: -KEY_DIGITS - 1]
+    by_key: dict[str, list[Path]] = {}
+    for path in place.parent.glob(f"{name}-{'?' * KEY_DIGITS}*"):
+        by_key.setdefault(path.name[: len(name) + 1 + KEY_DIGITS], []).append(path)
+    for paths in sorted(by_key.values(), key=_find_newest)[:-KEPT]:
+        for path in paths:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _find_newest(paths: list[Path]) -> float:
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)

@@ -1,0 +1,10 @@
+"""`data` of params.yaml: what is fetched, and the side at which it is stored."""
+
+from pydantic import Field
+
+from vision.base.params import Section
+
+
+class DataParams(Section):
+    source: str = Field(min_length=1)  # cifar10, digits, or a folder, archive or address
+    image_px: int = Field(ge=8, le=512)

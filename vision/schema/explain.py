@@ -1,0 +1,9 @@
+"""`explain` of params.yaml."""
+
+from pydantic import Field
+
+from vision.base.params import Section
+
+
+class ExplainParams(Section):
+    images: int = Field(ge=1, le=24)  # of the right and of the wrong predictions

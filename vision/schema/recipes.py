@@ -1,0 +1,86 @@
+"""What every recipe of params.yaml may say of a training."""
+
+from operator import not_
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vision.base.params import Section
+
+SIDE = Field(ge=8, le=512)
+# What changes how a trained model is used, or how many are trained, and none of their weights.
+APART = frozenset({"repeats", "test_flip", "test_shift_px"})
+
+
+class AugmentParams(Section):
+    crop_padding_px: int = Field(0, ge=0, le=32)  # random shifts, in stored pixels, reflected
+    flip: bool = False  # mirror half of the training images
+    # mirror each image in every other epoch, not at random
+    alternate_flip: bool = Field(False, exclude_if=not_)
+    # side of a square of the mean colour, in stored pixels
+    cutout_px: int = Field(0, ge=0, le=256, exclude_if=not_)
+
+    @model_validator(mode="after")
+    def _check_flip(self) -> "AugmentParams":
+        if self.alternate_flip and not self.flip:
+            raise ValueError("alternate_flip needs flip: true")
+        return self
+
+
+class OptimizerParams(Section):
+    optimizer: Literal["sgd", "adam", "adamw"]
+    learning_rate: float = Field(gt=0)  # the peak, where the schedule has one
+    momentum: float = Field(0.0, ge=0, lt=1)  # sgd only
+    nesterov: bool = False  # sgd only
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
+    # share of the steps in which the rate rises
+    warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> "OptimizerParams":
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimizer}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> "OptimizerParams":
+        if self.warmup and self.schedule == "constant":
+            raise ValueError("warmup belongs to the schedules cosine and one-cycle")
+        return self
+
+
+class TrainParams(OptimizerParams, AugmentParams):
+    """What every recipe may set. The defaults add nothing to plain training.
+
+    A knob that came after the first results is left out of a summary where it is off, by
+    `exclude_if`: a new knob changes no byte of what a recipe leaves that does not turn it.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    # of a moving average of the weights, step by step
+    ema_decay: float = Field(0.0, ge=0, lt=1, exclude_if=not_)
+    # further trainings, with the next seeds: how much of a figure is luck
+    repeats: int = Field(0, ge=0, le=99, exclude_if=not_)
+    test_flip: bool = False  # average the logits of an image and of its mirror image
+    # average also those of the image shifted by so many stored pixels, there and back, diagonally
+    test_shift_px: int = Field(0, ge=0, le=32, exclude_if=not_)
+    input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
+    # what it sees in training instead
+    px_by_epoch: list[Annotated[int, SIDE]] | None = Field(None, exclude_if=not_)
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _check_px(self) -> "TrainParams":
+        if self.px_by_epoch and len(self.px_by_epoch) != self.epochs:
+            n = len(self.px_by_epoch)
+            raise ValueError(f"px_by_epoch names {n} sizes for {self.epochs} epochs")
+        return self
+
+    def get_decisive(self, seed: int) -> dict[str, Any]:
+        """Return what decides the weights; a default that is written out adds nothing."""
+        return {"recipe": self.model_dump(mode="json", exclude=set(APART)), "seed": seed}

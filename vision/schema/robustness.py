@@ -1,0 +1,10 @@
+"""`robustness` of params.yaml."""
+
+from pydantic import Field
+
+from vision.base.params import Section
+
+
+class RobustnessParams(Section):
+    images: int = Field(ge=1)  # of the test split at most, evenly from the classes
+    batch_size: int = Field(ge=1)
