@@ -1,0 +1,160 @@
+"""Images, split and weights for benchmarks.gpu: prepared where scikit-learn is, read without it.
+
+FOLDER/data/
+    labels.npy, train.npy, val.npy, test.npy    as in data/raw and data/split
+    classes.json
+    images.json, weights.json                   where they came from; the first with their sha256
+"""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.gpu_pack import PackError, read_facts
+from vision.base.fetch import fetch_official
+from vision.base.files import read_array, read_json, sha256_of, write_array, write_json
+from vision.base.params import get_value, load_section, load_seed, read_params
+from vision.data import cifar10
+from vision.data.dataset import ImageSet
+from vision.data.trees import open_tree
+from vision.models.weights import IMAGENET, open_imagenet
+from vision.training.finetuning import FinetuneParams
+
+IMAGE_PX = 32  # of CIFAR-10
+SUBSETS = ("train", "val", "test")
+RECIPES = ("paper", "large")
+TINY_IMAGES = {"train": 16, "val": 10, "test": 10}
+TINY_CHANGES: dict[str, dict[str, Any]] = {
+    "paper": {"weights": "none", "epochs": 2, "batch_size": 8},
+    "large": {
+        "weights": "none",
+        "epochs": 2,
+        "batch_size": 8,
+        "input_px": 40,
+        "px_by_epoch": [32, 40],
+        "precision": "fp32",  # many processors are slow in bf16
+    },
+}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """All that the measurements work on."""
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+    weights: dict[str, Tensor] | None
+    recipes: dict[str, FinetuneParams]
+    facts: dict[str, Any]  # where images and weights came from, and what code trains
+    is_tiny: bool = False
+
+
+def prepare(folder: Path, with_files: bool = True) -> None:
+    """Split CIFAR-10 as the pipeline does, and write what the other machine cannot compute.
+
+    Args:
+        with_files: copy the archive and the weights as well.
+    """
+    from vision.data.sources import describe, open_cifar10  # these need scikit-learn
+    from vision.data.splits import SplitParams, split_images
+
+    check_source()
+    raw, images = open_cifar10(IMAGE_PX), read_images()
+    params = load_section("split", SplitParams)
+    parts = split_images(images, raw.labels, raw.subsets, params, load_seed())
+    for subset, indices in parts.items():
+        write_array(folder / f"data/{subset.name.lower()}.npy", indices)
+    write_array(folder / "data/labels.npy", raw.labels)
+    write_json(folder / "data/classes.json", raw.classes)
+    facts = describe(raw, IMAGE_PX) | {"pixels_sha256": digest(images)}
+    write_json(folder / "data/images.json", facts)
+    write_json(folder / "data/weights.json", open_imagenet().manifest)
+    shutil.rmtree(folder / "mirror", ignore_errors=True)
+    if with_files:
+        (folder / "mirror").mkdir(parents=True)
+        for official in (cifar10.OFFICIAL, IMAGENET):
+            shutil.copy(fetch_official(official).path, folder / "mirror")
+
+
+def check_source() -> None:
+    values = read_params()
+    wanted: dict[str, Any] = {"data.source": "cifar10", "data.image_px": IMAGE_PX}
+    for key, value in wanted.items():
+        if (found := get_value(values, key)) != value:
+            raise PackError(f"{key} is {found!r}: this benchmark is for {value!r}")
+
+
+def load(folder: Path) -> Stock:
+    """Read what `prepare` wrote; images and weights come from MIRROR, or else from the folder.
+
+    Raises:
+        PackError: MIRROR has another archive, or other weights, than were packed.
+    """
+    commit = read_facts(folder)["commit"]
+    os.environ.setdefault("MIRROR", str(folder / "mirror"))
+    facts = {name: read_json(folder / f"data/{name}.json") for name in ("images", "weights")}
+    for name, official in {"images": cifar10.OFFICIAL, "weights": IMAGENET}.items():
+        path = fetch_official(official).path
+        if sha256_of(path) != facts[name]["sha256"]:
+            raise PackError(f"{path} is not the {facts[name]['name']} that was packed: pack again")
+    images = read_images()
+    facts["images"]["same_pixels"] = digest(images) == facts["images"]["pixels_sha256"]
+    labels = np.asarray(read_array(folder / "data/labels.npy"))
+    classes = tuple(read_json(folder / "data/classes.json"))
+    parts = [np.asarray(read_array(folder / f"data/{name}.npy")) for name in SUBSETS]
+    train, val, test = (ImageSet(images, labels, part, classes) for part in parts)
+    recipes = {name: load_section(f"finetune.{name}", FinetuneParams) for name in RECIPES}
+    facts |= {"commit": commit, "code": digest_code()}
+    return Stock(train, val, test, open_imagenet().tensors, recipes, facts)
+
+
+def read_images() -> np.ndarray:
+    """Decode all images into memory: (60000, 32, 32, 3) uint8, in the order of data/raw."""
+    fetched = fetch_official(cifar10.OFFICIAL)
+    if fetched.official:
+        return cifar10.read_batches(fetched.path)[0]
+    tree = open_tree(fetched.path)
+    images = np.empty((len(tree.places), IMAGE_PX, IMAGE_PX, 3), np.uint8)
+    for row, pixels in tree.read(IMAGE_PX):
+        images[row] = pixels
+    return images
+
+
+def digest(images: np.ndarray) -> str:
+    return hashlib.sha256(images.data).hexdigest()
+
+
+def digest_code() -> str:
+    """Return a digest of the code that trains: a figure of other code is another figure."""
+    digests = hashlib.sha256()
+    for path in sorted(Path("vision").rglob("*.py")):
+        digests.update(f"{path.as_posix()} {sha256_of(path)}\n".encode())
+    return digests.hexdigest()[:16]
+
+
+def make_tiny() -> Stock:
+    """Return random images and recipes that take seconds: to see whether all of it runs."""
+    rng, n = np.random.default_rng(0), sum(TINY_IMAGES.values())
+    images = rng.integers(0, 256, (n, IMAGE_PX, IMAGE_PX, 3), dtype=np.uint8)
+    labels = rng.permutation(n) % len(cifar10.CLASSES)
+    ends = np.cumsum(list(TINY_IMAGES.values()))
+    parts = np.split(np.arange(n), ends[:-1])
+    train, val, test = (ImageSet(images, labels, part, tuple(cifar10.CLASSES)) for part in parts)
+    values = read_params()
+    recipes = {
+        name: FinetuneParams.model_validate(
+            get_value(values, f"finetune.{name}") | TINY_CHANGES[name]
+        )
+        for name in RECIPES
+    }
+    notes = {"images": "Random images, for a try-out.", "weights": "No pretrained weights."}
+    facts: dict[str, Any] = {name: {"note": note} for name, note in notes.items()}
+    facts |= {"commit": "unknown", "code": digest_code()}
+    return Stock(train, val, test, None, recipes, facts, is_tiny=True)
