@@ -44,14 +44,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--leave-mirror", action="store_true", help="MIRROR is set on the other machine as well"
     )
     running = commands.add_parser("run", help="measure")
-    source = running.add_mutually_exclusive_group(required=True)
-    source.add_argument("--pack", type=Path, help="the folder that `pack` made")
-    source.add_argument("--tiny", action="store_true", help="random images, for a try-out")
+    running.add_argument("--pack", type=Path, help="the folder that `pack` made")
+    running.add_argument("--tiny", action="store_true", help="random images, for a try-out")
     running.add_argument("--name", required=True, help="of the folder of the results")
     running.add_argument("--minutes", type=float, default=8, help="that all may take")
     running.add_argument("--seeds", type=int, default=3, help="trainings of each recipe")
     running.add_argument("--results", type=Path, default=RESULTS, help="folder")
-    return parser.parse_args(arguments)
+    wanted = parser.parse_args(arguments)
+    if wanted.command == "run" and not (wanted.pack or wanted.tiny):
+        parser.error("run needs --pack FOLDER, or --tiny for a try-out without one")
+    return wanted
 
 
 def pack(wanted: argparse.Namespace) -> int:

@@ -110,7 +110,7 @@ def render_conditions(results: dict[str, Any]) -> list[str]:
 
 def render_recipes(recipes: dict[str, Any]) -> list[str]:
     if not recipes:
-        return ["No recipe has been trained here."]
+        return ["No recipe has been trained here.", ""]
     heads = ["recipe", "n", "seeds", "val %", "test %", "95 % of the test mean", "train s"]
     heads += ["with validation s", "in all s", "images/s", "of bf16 ceiling", "memory, GB"]
     rows = [_list_recipe(name, recipe) for name, recipe in recipes.items()]

@@ -178,7 +178,7 @@ def profile_recipe(name: str, stock: Stock) -> dict[str, Any]:
     seconds = _time(train)
     has_gpu = torch.cuda.is_available()
     activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * has_gpu]
-    with profile(activities=activities) as profiler:
+    with profile(activities=activities, acc_events=True) as profiler:  # torch 2.11 warns else
         train()
     kernels = list_kernels(profiler.key_averages(), has_gpu)
     total = sum(kernel["ms"] for kernel in kernels)

@@ -289,3 +289,9 @@ def test_wheels_for_another_python_are_named_where_a_package_is_missing(
 def test_a_folder_that_was_not_packed_is_refused(workspace: Path) -> None:
     with pytest.raises(gpu_pack.PackError, match="was not packed"):
         gpu_pack.use_wheels(workspace)
+
+
+def test_a_run_wants_a_pack_or_tiny_images(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main(["run", "--name", "h100"])
+    assert "run needs --pack FOLDER, or --tiny" in capsys.readouterr().err
