@@ -24,7 +24,7 @@ from vision.data import cifar10
 from vision.data.dataset import ImageSet
 from vision.data.trees import open_tree
 from vision.models.weights import IMAGENET, open_imagenet
-from vision.training.finetuning import FinetuneParams
+from vision.schema.finetune import FinetuneParams
 
 IMAGE_PX = 32  # of CIFAR-10
 SUBSETS = ("train", "val", "test")
@@ -63,7 +63,8 @@ def prepare(folder: Path, with_files: bool = True) -> None:
         with_files: copy the archive and the weights as well.
     """
     from vision.data.sources import describe, open_cifar10  # these need scikit-learn
-    from vision.data.splits import SplitParams, split_images
+    from vision.data.splits import split_images
+    from vision.schema.split import SplitParams
 
     check_source()
     raw, images = open_cifar10(IMAGE_PX), read_images()

@@ -26,8 +26,8 @@ WHEELS = {
     "annotated-types": "annotated_types",
     "pydantic": "pydantic",
     "pydantic-core": "pydantic_core",
-    "pyyaml": "yaml",
     "rich": "rich",
+    "ruamel-yaml": "ruamel.yaml",
     "safetensors": "safetensors",
     "typing-extensions": "typing_extensions",
     "typing-inspection": "typing_inspection",
@@ -79,6 +79,11 @@ def read_pins(lock: str) -> list[str]:
     return pins
 
 
+def is_installed(module: str) -> bool:
+    package = module.rpartition(".")[0]
+    return (not package or find_spec(package) is not None) and find_spec(module) is not None
+
+
 def read_commit() -> str:
     """Return git's short name of the commit, `-dirty` where files differ, or `unknown`."""
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
@@ -128,7 +133,7 @@ def use_wheels(folder: Path) -> None:
     facts = read_facts(folder)
     if facts["python"] == "{}.{}".format(*sys.version_info):
         sys.path.insert(0, unpack(folder))
-    missing = [name for name, module in WHEELS.items() if find_spec(module) is None]
+    missing = [name for name, module in WHEELS.items() if not is_installed(module)]
     if missing:
         here = sys.version.split()[0]
         raise PackError(

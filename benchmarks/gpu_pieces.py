@@ -21,8 +21,9 @@ from vision.data.dataset import ImageSet
 from vision.models.inference import predict_logits
 from vision.models.networks import ModelSpec, build_model, load_backbone
 from vision.models.pretrained import IMAGENET_CHANNELS
+from vision.schema.finetune import FinetuneParams
 from vision.training.checkpoints import Checkpoint
-from vision.training.finetuning import FinetuneParams, ResNetPlan
+from vision.training.finetuning import ResNetPlan
 from vision.training.loop import Trainer, fit
 from vision.training.recipes import describe_model
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from flows.engine.imports import find_closure
+from flows.engine.imports import find_closure, get_module
 from vision.base.files import write_text
 
 DVC_FILE = Path("dvc.yaml")
@@ -50,11 +50,6 @@ def write_deps(text: str, root: Path = Path()) -> str:
         return CODE.sub(lambda code: f"{code[1]}{lines}\n{code[2]}", match[0])
 
     return STAGE.sub(rewrite, text)
-
-
-def get_module(command: str) -> str:
-    """Return the module that a stage's command runs: python -m MODULE ..."""
-    return command.split()[2]
 
 
 if __name__ == "__main__":

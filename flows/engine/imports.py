@@ -1,7 +1,10 @@
 """Which of the project's files a module needs, read from the imports in their text."""
 
 import ast
+from functools import lru_cache
 from pathlib import Path
+
+from vision.base.errors import DepsError
 
 PACKAGES = ("stages", "vision", "flows")
 
@@ -12,7 +15,7 @@ def find_closure(module: str, root: Path = Path()) -> set[str]:
     Imports inside functions count. Packages' own files do not: they hold no code.
 
     Raises:
-        ValueError: an import is relative.
+        DepsError: a file cannot be read, or has a relative import.
     """
     found: set[str] = set()
     waiting = [module]
@@ -31,13 +34,40 @@ def find_file(module: str, root: Path = Path()) -> Path | None:
 
 
 def list_imports(path: Path) -> list[str]:
-    """Return the modules that a file imports, and imported names that may be modules."""
+    """Return the modules that a file imports, and imported names that may be modules.
+
+    Raises:
+        DepsError: it cannot be read, or has a relative import.
+    """
+    try:
+        return _parse_imports(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:
+        raise DepsError(f"{path}: {error}") from None
+
+
+@lru_cache(maxsize=512)
+def _parse_imports(text: str) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
-                raise ValueError(f"{path}:{node.lineno} has a relative import: write it in full")
+                raise ValueError(f"line {node.lineno} has a relative import: write it in full")
             names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
     return names
+
+
+def get_module(command: str) -> str:
+    """Return the module that a stage's command runs, python -m MODULE ..., or nothing."""
+    words = command.split()
+    return words[2] if words[:2] == ["python", "-m"] and len(words) > 2 else ""
+
+
+def check_closure(command: str, deps: set[str], root: Path) -> None:
+    """Raise a DepsError if a command imports a file of the project that is not in its deps."""
+    module = get_module(command)
+    unknown = find_closure(module, root) - deps if module else set()
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise DepsError(f"{module} imports {names}, which dvc.yaml does not list: make deps")

@@ -1,15 +1,14 @@
 """Changed params, as `dvc exp run -S` takes them: section.key=value."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.utils.serialize import modify_yaml
+from ruamel.yaml.error import YAMLError
 
 from vision.base.errors import ParamsError
-from vision.base.params import get_value
+from vision.base.params import get_value, parse_yaml
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -28,12 +27,15 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Read a YAML value; unlike YAML 1.1, take 1e-4 for the number that is meant."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
+    """Read a value as params.yaml would have it.
+
+    Raises:
+        ParamsError: it is not valid YAML.
+    """
+    try:
+        return parse_yaml(text)
+    except YAMLError:
+        raise ParamsError(f"{text!r} is not a value: quote what YAML reads otherwise") from None
 
 
 def apply_overrides(params: dict[str, Any], overrides: Mapping[str, Any]) -> None:

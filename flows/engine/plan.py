@@ -1,15 +1,14 @@
 """What a run would do, and why: each stage's verdict before anything runs.
 
 DVC's own dry run calls everything downstream of a change unchanged and fails while a stage writes.
-This reads DVC's graph, lock and run cache and carries the hashes that a restored stage would give
-on to the stages after it. DVC has no public interface for that: this module alone touches its
-private one, dvc is pinned, and the tests hold the plan to what DVC then runs.
+This reads DVC's graph, lock and caches, carries the hashes that a restored stage would give on to
+the stages after it, and decides on each as DVC will.
 """
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -19,14 +18,16 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
-from dvc.stage.cache import _get_cache_hash
-from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils import serialize
 from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.meta import Meta
 
+from flows.engine.forecast import could_be_known, count_bytes, find_run, foresee, take_outs
+from flows.engine.imports import check_closure
 from flows.engine.overrides import apply_overrides
+from flows.engine.settings import check_params
+from flows.engine.work import Work, count_work, find_work
 from vision.base.errors import PipelineError
+from vision.base.fingerprint import MISSING
 from vision.base.params import PARAMS_FILE, flatten, get_value, read_params
 
 Verdict = Literal["cached", "restore", "run", "maybe"]
@@ -39,7 +40,8 @@ class PlannedStage:
 
     Attributes:
         verdict: cached: its outs are current; restore: DVC's cache has them; run: it will run;
-            maybe: it runs unless the stages before it, run anew, give what they gave before.
+            maybe: it runs unless the stages before it, run anew, give what they gave before, or
+            something with which the cache knows its outs.
         reasons: why it is not cached.
         upstream: names of the stages whose outs it reads.
         meta: what dvc.yaml says under meta.prefect.
@@ -50,7 +52,10 @@ class PlannedStage:
     reasons: tuple[str, ...]
     upstream: tuple[str, ...]
     meta: dict[str, Any]
-    epochs: int | None  # that its params ask for, repeats included
+    epochs: int | None = None  # that its params ask for, over all seeds
+    epochs_left: int | None = None  # of them, those that no checkpoint has
+    known: bool = False  # its result is kept, and comes back in seconds
+    bytes: int = 0  # that come back from the cache
 
 
 def make_plan(
@@ -58,6 +63,7 @@ def make_plan(
     targets: Sequence[str] = (),
     force: bool = False,
     overrides: Mapping[str, Any] | None = None,
+    kept: Path | None = None,
 ) -> list[PlannedStage]:
     """Return the stages in an order in which they can run.
 
@@ -65,19 +71,23 @@ def make_plan(
         targets: stages, with what they need; () means all of dvc.yaml.
         force: say `run` for every stage.
         overrides: values of params to plan with instead of those in params.yaml.
+        kept: the project below which trainings keep what they have, if that is not `root`.
 
     Raises:
         PipelineError: DVC cannot read the project, or a target is not a stage.
     """
     params = read_params(root / PARAMS_FILE)
     apply_overrides(params, overrides or {})
+    check_params(params)
     with _PLANNING, _showing(params):
         try:
             with Repo(str(root)) as repo:
                 graph = repo.index.graph
                 stages = [stage for stage in graph if isinstance(stage, PipelineStage)]
                 wanted = _find_targets(stages, targets)
-                planner = _Planner(repo, params, force)
+                for stage in stages:
+                    check_closure(stage.cmd, {dep.def_path for dep in stage.deps}, root)
+                planner = _Planner(repo, root, kept or root, params, force)
                 return [
                     planner.plan(stage, sorted(graph.successors(stage), key=_name))
                     for stage in plan_repro(graph, wanted)
@@ -101,92 +111,120 @@ def _showing(params: dict[str, Any]) -> Iterator[None]:
 
 
 class _Planner:
-    """Plans stages one after the other, those upstream first."""
+    """Plans stages one after the other, those upstream first, as DVC will decide on them."""
 
-    def __init__(self, repo: Repo, params: dict[str, Any], force: bool) -> None:
-        self.repo = repo
+    def __init__(
+        self, repo: Repo, root: Path, kept: Path, params: dict[str, Any], force: bool
+    ) -> None:
+        self.repo, self.root, self.kept = repo, root, kept
         self.params = params
         self.force = force
         self.verdicts: dict[str, Verdict] = {}
-        self.restored: dict[str, HashInfo] = {}  # outs that DVC will bring back, by path
-        self.moved: set[str] = set()  # restored stages whose outs are not those of dvc.lock
+        self.coming: dict[str, HashInfo] = {}  # outs that DVC will bring back, by path
 
     def plan(self, stage: PipelineStage, upstream: list[PipelineStage]) -> PlannedStage:
-        reasons, unknown = self._find_reasons(stage, upstream)
-        verdict = self._judge(stage, reasons, unknown)
+        view = self._look_at(stage, upstream)
+        verdict = self._judge(view)
         self.verdicts[_name(stage)] = verdict
-        if verdict == "maybe":
-            reasons = [f"unless {' and '.join(unknown)} gives what it gave before"]
+        work = Work()
+        if verdict == "run" and not view.open and not self.force:
+            options = (self.params, view.hashes, self.root, self.kept)
+            work = find_work(_name(stage), view.params, *options)
+        elif verdict in ("run", "maybe"):
+            work = count_work(view.params, self.params)
         return PlannedStage(
             name=_name(stage),
             verdict=verdict,
-            reasons=tuple(reasons),
+            reasons=tuple(view.explain(verdict)),
             upstream=tuple(map(_name, upstream)),
             meta=(stage.meta or {}).get("prefect", {}),
-            epochs=_find_epochs({k: v for dep in stage.params for k, v in self._read(dep).items()}),
+            epochs=work.epochs,
+            epochs_left=work.left,
+            known=work.known,
+            bytes=count_bytes(stage) if verdict == "restore" else 0,
         )
 
-    def _find_reasons(
-        self, stage: PipelineStage, upstream: list[PipelineStage]
-    ) -> tuple[list[str], list[str]]:
-        """Return why the stage is out of date, and the stages upstream that leave it open."""
-        reasons = ["forced"] if self.force else []
+    def _look_at(self, stage: PipelineStage, upstream: list[PipelineStage]) -> "_View":
+        """Compare what a stage's deps will be with what it read when it last ran."""
+        view = _View(stage, forced=self.force, lost=_list_lost(stage))
+        view.never_ran = not any(dep.hash_info for dep in stage.deps)
         if stage.cmd_changed:
-            reasons.append("its command changed")
-        unknown: dict[str, None] = {}
-        never_ran = not any(dep.hash_info for dep in stage.deps)
+            view.changed.append("its command changed")
         for dep in stage.deps:
+            if isinstance(dep, ParamsDependency):
+                view.params = self._read(dep)
+                view.changed += _diff_params(dep.hash_info.value or {}, view.params)
+                continue
             owners = [_name(other) for other in upstream if _overlap(dep, other)]
             still_open = [name for name in owners if self.verdicts[name] in ("run", "maybe")]
-            unknown |= dict.fromkeys(still_open)
-            if not (still_open or never_ran):
-                reasons += self._compare(dep, owners)
-        if never_ran:
-            return ["it has never run"], list(unknown)
-        for out in stage.outs:
-            reasons += _describe_status(out)
-        return reasons, list(unknown)
+            view.open |= dict.fromkeys(still_open)
+            if still_open:
+                continue
+            found = foresee(dep, self.coming)
+            view.hashes[dep.def_path] = (found and found.value) or MISSING
+            if found != dep.hash_info:
+                view.changed.append(_describe_change(dep, found, owners, self.verdicts))
+        return view
 
-    def _compare(self, dep: Output, owners: list[str]) -> list[str]:
-        """Return how a dep will differ from what the stage read when it last ran."""
-        if isinstance(dep, ParamsDependency):
-            return list(_diff_params(dep.hash_info.value or {}, self._read(dep)))
-        if dep.fs_path in self.restored:
-            same = self.restored[dep.fs_path] == dep.hash_info
-            return [] if same else [f"{dep.def_path} will be another"]
-        if any(self.verdicts[name] == "restore" for name in owners):
-            return [f"{name} gives something else" for name in owners if name in self.moved]
-        return _describe_status(dep)
-
-    def _judge(self, stage: PipelineStage, reasons: list[str], unknown: list[str]) -> Verdict:
-        if not reasons:
-            return "maybe" if unknown else "cached"
-        if self.force or unknown:
+    def _judge(self, view: "_View") -> Verdict:
+        if self.force:
             return "run"
-        return "restore" if self._restore(stage) else "run"
+        if view.open:
+            return "run" if self._is_certain(view) else "maybe"
+        if not (view.changed or view.lost):
+            return "cached"
+        return "restore" if self._restore(view) else "run"
 
-    def _restore(self, stage: PipelineStage) -> bool:
+    def _is_certain(self, view: "_View") -> bool:
+        """Say whether a stage will run, whatever the stages before it give."""
+        if not view.changed:  # dvc.lock's outs come back if the deps turn out to be the same
+            return bool(view.lost) and not _are_cached(view.stage)
+        return not could_be_known(self.repo, view.stage, view.params, view.hashes)
+
+    def _restore(self, view: "_View") -> bool:
         """Say whether DVC would take the outs from its cache; if so, note their hashes."""
-        for dep in stage.deps:
-            if dep.fs_path in self.restored:
-                dep.hash_info = self.restored[dep.fs_path]
-            elif isinstance(dep, ParamsDependency):
-                dep.fill_values(self._read(dep))
-            elif dep.status():
-                if not dep.exists:
-                    return False
-                dep.hash_info = dep.get_hash()
-        recorded = {out.fs_path: out.hash_info for out in stage.outs}
-        if not _take_earlier_run(self.repo, stage):
+        stage = view.stage
+        if MISSING in view.hashes.values():
             return False
-        restored = {out.fs_path: out.hash_info for out in stage.outs}
-        self.restored |= restored
-        if restored != recorded:
-            self.moved.add(_name(stage))
+        if view.changed or not all(out.hash_info for out in stage.outs):
+            for dep in stage.deps:
+                if isinstance(dep, ParamsDependency):
+                    dep.fill_values(self._read(dep))
+                else:
+                    dep.hash_info = HashInfo("md5", view.hashes[dep.def_path])
+            entry = find_run(stage)
+            if not entry or not take_outs(stage, entry):
+                return False
+        elif not _are_cached(stage):  # DVC takes what dvc.lock says, and looks no further
+            return False
+        self.coming |= {out.fs_path: out.hash_info for out in stage.outs}
         return True
 
     def _read(self, dep: ParamsDependency) -> dict[str, Any]:
         return {key: get_value(self.params, key) for key in dep.params}
+
+
+@dataclass
+class _View:
+    """What the plan knows of a stage before it decides."""
+
+    stage: PipelineStage
+    forced: bool
+    lost: list[str]  # what is wrong with its outs
+    changed: list[str] = field(default_factory=list)  # what differs from its last run
+    open: dict[str, None] = field(default_factory=dict)  # stages whose outs are not known yet
+    hashes: dict[str, str] = field(default_factory=dict)  # of the deps that are known, by path
+    params: dict[str, Any] = field(default_factory=dict)
+    never_ran: bool = False
+
+    def explain(self, verdict: Verdict) -> list[str]:
+        """Return why a stage is not cached."""
+        reasons = ["forced"] * self.forced
+        reasons += ["it has never run"] if self.never_ran else [*self.changed, *self.lost]
+        if verdict == "maybe":
+            unless = f"unless {' and '.join(self.open)} gives what it gave before"
+            return [*reasons, "its earlier result may be in the cache"] if reasons else [unless]
+        return reasons
 
 
 def _find_targets(stages: list[PipelineStage], targets: Sequence[str]) -> list[PipelineStage]:
@@ -201,25 +239,6 @@ def _find_targets(stages: list[PipelineStage], targets: Sequence[str]) -> list[P
     return list(chosen.values())
 
 
-def _take_earlier_run(repo: Repo, stage: PipelineStage) -> bool:
-    """Give the stage the hashes of its last run with the same deps, if the cache has its outs."""
-    for item in (*stage.deps, *stage.outs):
-        item.meta = Meta()  # a lock's meta repeats the hash, perhaps an older one
-    runs = repo.stage_cache
-    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    entries = Path(runs._get_cache_dir(key)).glob("*")
-    newest = max(entries, key=lambda path: path.stat().st_mtime, default=None)
-    entry = newest and runs._load_cache(key, newest.name)
-    if not entry:
-        return False
-    hashes = {out["path"]: out["md5"] for out in entry["outs"]}
-    for out in stage.outs:
-        out.clear()
-        out.hash_info = HashInfo("md5", hashes[out.def_path])
-        out.use_cache = True  # the run cache keeps outs that the workspace does not
-    return bool(stage.outs_cached())
-
-
 def _name(stage: PipelineStage) -> str:
     return str(stage.name)
 
@@ -230,9 +249,28 @@ def _overlap(dep: Output, stage: PipelineStage) -> bool:
     return any(ours.is_relative_to(path) or path.is_relative_to(ours) for path in theirs)
 
 
-def _describe_status(item: Output) -> list[str]:
+def _list_lost(stage: PipelineStage) -> list[str]:
+    """Return what is wrong with a stage's outs, on the disk or in the cache."""
     words = {"modified": "changed", "deleted": "is missing", "not in cache": "is not in the cache"}
-    return [f"{item.def_path} {words.get(word, word)}" for word in item.status().values()]
+    return [
+        f"{out.def_path} {words.get(word, word)}"
+        for out in stage.outs
+        for word in out.status().values()
+    ]
+
+
+def _are_cached(stage: PipelineStage) -> bool:
+    """Say whether DVC's cache has all outs as dvc.lock has them."""
+    return all(out.hash_info and not out.changed_cache() for out in stage.outs if out.use_cache)
+
+
+def _describe_change(
+    dep: Output, found: HashInfo | None, owners: list[str], verdicts: Mapping[str, Verdict]
+) -> str:
+    restored = [name for name in owners if verdicts[name] == "restore"]
+    if restored:
+        return f"{' and '.join(restored)} gives something else"
+    return f"{dep.def_path} {'changed' if found else 'is missing'}"
 
 
 def _diff_params(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
@@ -241,12 +279,3 @@ def _diff_params(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
         for path in dict.fromkeys([*before, *after]):
             if before.get(path) != after.get(path):
                 yield f"{path}: {before.get(path, 'unset')} -> {after.get(path, 'unset')}"
-
-
-def _find_epochs(params: dict[str, Any]) -> int | None:
-    """Return the epochs, over all seeds, that a recipe among a stage's params asks for."""
-    for value in params.values():
-        if isinstance(value, dict) and isinstance(value.get("epochs"), int):
-            repeats = value.get("repeats")
-            return int(value["epochs"]) * (1 + (repeats if isinstance(repeats, int) else 0))
-    return None

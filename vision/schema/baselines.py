@@ -47,11 +47,15 @@ SCHEMAS: dict[str, type[TwoLayerFCParams] | type[ThreeLayerCNNParams]] = {
 
 
 def load_baseline(name: str) -> BaselineParams:
-    """Read `baselines.NAME`, whose `architecture` says which other keys it has."""
-    key = f"baselines.{name}"
-    values = get_value(read_params(), key)
+    """Read `baselines.NAME`."""
+    return check_baseline(name, get_value(read_params(), f"baselines.{name}"))
+
+
+def check_baseline(name: str, values: Any) -> BaselineParams:
+    """Return the recipe under a name; its `architecture` says which other keys it has."""
     architecture = values.get("architecture") if isinstance(values, dict) else None
     if architecture not in SCHEMAS:
         choices = ", ".join(SCHEMAS)
-        raise ParamsError(f"{key}.architecture is {architecture!r}; choose from {choices}")
-    return check_section(key, values, SCHEMAS[architecture])
+        key = f"baselines.{name}.architecture"
+        raise ParamsError(f"{key} is {architecture!r}; choose from {choices}")
+    return check_section(f"baselines.{name}", values, SCHEMAS[architecture])

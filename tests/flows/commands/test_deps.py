@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.commands.deps import main, write_deps
+from vision.base.errors import DepsError
 
 BEFORE = """\
 # Stages, as `make deps` lists them:
@@ -67,5 +68,5 @@ def test_a_check_writes_nothing_and_says_what_to_do(
 
 def test_a_relative_import_is_refused(project: Path) -> None:
     (project / "stages/weigh.py").write_text("from . import runner\n")
-    with pytest.raises(ValueError, match=r"weigh.py:1 has a relative import"):
+    with pytest.raises(DepsError, match=r"weigh.py: line 1 has a relative import"):
         write_deps(BEFORE, project)

@@ -1,0 +1,82 @@
+"""How much of a stage's work is done already: epochs in checkpoints, outs that are kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.engine.settings import RECIPES, read_recipe
+from vision.base.files import read_json
+from vision.base.fingerprint import find_decisive
+from vision.base.kept import find_place
+
+
+@dataclass(frozen=True)
+class Work:
+    """
+    Attributes:
+        epochs: that a training asks for, over all its seeds; None for other stages.
+        left: of them, those that no checkpoint has.
+        known: the outs are kept: the stage will end in seconds, with the bytes of before.
+    """
+
+    epochs: int | None = None
+    left: int | None = None
+    known: bool = False
+
+
+def count_work(settings: Mapping[str, Any], params: Mapping[str, Any]) -> Work:
+    """Return the work of a stage whose inputs are not known yet.
+
+    Args:
+        settings: values of the keys of params.yaml that the stage reads.
+    """
+    if not (recipe := _find_recipe(settings, params)):
+        return Work()
+    total = recipe.epochs * (1 + recipe.repeats)
+    return Work(total, total)
+
+
+def find_work(
+    name: str,
+    settings: Mapping[str, Any],
+    params: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    tree: Path,
+    kept: Path,
+) -> Work:
+    """Return the work of a stage, less what was done before.
+
+    Args:
+        name: of the stage, with the member of its matrix.
+        hashes: of its deps, by path, as dvc.lock has them.
+        tree: where its code is.
+        kept: the project, below which results are kept.
+    """
+    recipe, model = _find_recipe(settings, params), name.partition("@")[2]
+    if recipe is None:
+        place = find_place(name, find_decisive(hashes, settings, hashes.__getitem__, tree), kept)
+        return Work(known=place is not None and place.is_dir())
+    done = 0
+    for seed in range(params["seed"], params["seed"] + 1 + recipe.repeats):
+        decisive = find_decisive(hashes, recipe.get_decisive(seed), hashes.__getitem__, tree)
+        place = find_place(f"{model}-seed-{seed}", decisive, kept)
+        done += _count_epochs(place) if place else 0
+    total = recipe.epochs * (1 + recipe.repeats)
+    return Work(total, total - done, known=done == total)
+
+
+def _find_recipe(settings: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+    """Return the recipe among what a stage reads, or None."""
+    for key in settings:
+        section, _, name = key.partition(".")
+        if section in RECIPES and "." not in name and "models" in params:
+            return read_recipe(params, section, name)
+    return None
+
+
+def _count_epochs(place: Path) -> int:
+    """Return how many epochs a checkpoint has."""
+    notes = place.with_suffix(".json")
+    both = notes.exists() and place.with_suffix(".pt").exists()
+    return int(read_json(notes)["epochs"]) if both else 0
