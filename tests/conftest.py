@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 
 from tests.projects import make_project, reset_project
+from tests.skips import show_skips
 from tests.warm import find_commands, start_warm_commands
 from vision.base.files import write_array, write_json
 from vision.data.dataset import ImageSet
@@ -53,6 +54,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if needs(item, "prefect_server"):
             item.add_marker(pytest.mark.xdist_group("prefect-server"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    show_skips(terminalreporter)
 
 
 def needs(item: pytest.Item, fixture: str) -> bool:

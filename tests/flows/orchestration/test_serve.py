@@ -12,11 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser import read_page
+from tests.browser import start_browser
 from tests.projects import run, set_value
 
 pytestmark = pytest.mark.server
+
+WAIT_MS = 90_000
 
 
 @pytest.fixture
@@ -57,9 +60,7 @@ def post(address: str, path: str, **body: Any) -> Any:
     return httpx.post(f"{address}/api/{path}", json=body, timeout=30).raise_for_status().json()
 
 
-def test_the_scheduled_deployment_runs_and_shows_its_artifacts(
-    served: str, changed: Path, tmp_path: Path
-) -> None:
+def test_the_scheduled_deployment_runs_and_shows_its_artifacts(served: str, changed: Path) -> None:
     set_value(changed, "baselines.two-layer-fc.learning_rate", 0.07)
     deployments = {found["name"]: found for found in post(served, "deployments/filter")}
     assert set(deployments) == {"nightly", "manual", "gpu"}
@@ -84,9 +85,12 @@ def test_the_scheduled_deployment_runs_and_shows_its_artifacts(
     assert "Record the run" in run(changed, "git", "log", "-1", "--format=%s", "nightly")
 
     url = f"{served}/runs/flow-run/{flow_run['id']}"
-    page = read_page(url, "Artifacts", "confusion-two-layer-fc", tmp_path / "browser")
-    for key in ("plan", "results", "report", "confusion-two-layer-fc"):
-        assert key in page.split()
+    with start_browser() as browser, browser.new_page() as page:
+        page.goto(url)
+        page.get_by_text("Artifacts", exact=True).click(timeout=WAIT_MS)
+        for key in ("plan", "results", "report", "confusion-two-layer-fc"):
+            shown = page.get_by_text(key, exact=True).filter(visible=True)
+            expect(shown.first).to_be_visible(timeout=WAIT_MS)
 
 
 def list_scheduled(address: str, deployment: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.skips import skip_without
 from vision.base.errors import DataError
 from vision.base.files import (
     read_array,
@@ -103,7 +104,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root")
+        skip_without("leave to mount a small disk", "run the tests as root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
