@@ -21,7 +21,7 @@ def show_skips(reporter: pytest.TerminalReporter) -> None:
     """Write a section about the tests that were skipped, if any were."""
     skipped = reporter.stats.get("skipped", [])
     if skipped:
-        reporter.section("tests that did not run", yellow=True)
+        reporter.write_sep("=", "tests that did not run", yellow=True)
         for line in describe_skips((report.nodeid, report.longrepr[2]) for report in skipped):
             reporter.write_line(line)
 
