@@ -58,6 +58,7 @@ def run_pytest(folder: Path, *options: str) -> list[str]:
     return said.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_without_chromium_the_end_names_the_tests_that_did_not_run(
     tmp_path: Path, workers: str
