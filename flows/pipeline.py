@@ -87,7 +87,7 @@ def pipeline(
         set_params(tree, overrides)
         if pull:
             run_dvc(tree, "pull", "--run-cache", "--allow-missing")
-        plan = make_plan(tree, tuple(targets or ()), force)
+        plan = make_plan(tree, tuple(targets or ()), force, kept=root)
         publish_plan(plan, root)
         states = run_plan(plan, root, tree, force, jobs)
         failures = [str(state.message) for state in states.values() if _failed(state)]
@@ -182,8 +182,8 @@ def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
         except StageFailedError as error:
             return Failed(message=str(error), data=error)
         seconds = time.monotonic() - started
-    if outcome == "ran":
-        record(stage, seconds, run.root)
+    if outcome != "cached":
+        record(stage, outcome, seconds, run.root, run.tree)
     return Completed(name=STATE_NAMES[outcome], message=f"{outcome} in {seconds:.1f} s")
 
 
