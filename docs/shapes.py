@@ -13,7 +13,11 @@ from PIL import Image, ImageDraw
 Shape = Callable[[ImageDraw.ImageDraw, float, float, float, str], None]
 SIDE_PX = 96
 PER_CLASS = 40
-COLOURS = ("crimson", "darkorange", "gold", "seagreen", "royalblue", "purple")
+COLOURS = {  # each class has one colour of its own and shares two
+    "circle": ("royalblue", "seagreen", "purple"),
+    "square": ("crimson", "seagreen", "darkorange"),
+    "triangle": ("gold", "purple", "darkorange"),
+}
 
 
 def draw_circle(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: str) -> None:
@@ -35,23 +39,23 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def draw_photo(shape: Shape) -> Image.Image:
-    """Return a square photo with one shape, its colour, place and size drawn at random."""
+def draw_photo(name: str) -> Image.Image:
+    """Return a square photo of a shape whose colour, place and size are drawn at random."""
     grey = random.randrange(150, 256)
     photo = Image.new("RGB", (SIDE_PX, SIDE_PX), (grey, grey, grey))
     x, y = (random.uniform(0.35, 0.65) * SIDE_PX for _ in range(2))
     radius = random.uniform(0.2, 0.3) * SIDE_PX
-    shape(ImageDraw.Draw(photo), x, y, radius, random.choice(COLOURS))
+    SHAPES[name](ImageDraw.Draw(photo), x, y, radius, random.choice(COLOURS[name]))
     return photo
 
 
 def write_photos(folder: Path, per_class: int = PER_CLASS, seed: int = 0) -> None:
     """Write per_class PNG files to each of folder/circle, folder/square and folder/triangle."""
     random.seed(seed)
-    for name, shape in SHAPES.items():
+    for name in SHAPES:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(per_class):
-            draw_photo(shape).save(folder / name / f"{number:03}.png")
+            draw_photo(name).save(folder / name / f"{number:03}.png")
 
 
 def main() -> None:
