@@ -1,5 +1,6 @@
 # make demo   run the whole pipeline on scikit-learn's digits: no download, no GPU
-# make test   run all checks: format, lint, types, tests
+# make test   run all checks: format, lint, types, tests, the documentation
+# make docs   build the documentation into site/
 # make serve  try the scheduled runs: a Prefect server and a worker on this machine
 # make deps   write into dvc.yaml which code each stage imports
 # make rooms  draw which package imports which
@@ -17,7 +18,10 @@ PRIVATE_INDEX = mkdir -m 700 -p .dvc/tmp/site && \
   dvc config --quiet --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --editable .
 
-.PHONY: demo test serve deps rooms lock check-lock
+# On each build; docs/decisions/0001-documentation-site.md says what comes of it.
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: demo test docs serve deps rooms lock check-lock
 demo: $(INSTALLED)
 	pipeline demo
 
@@ -35,7 +39,12 @@ test: $(INSTALLED)
 	ruff check .
 	lint-imports --no-logo
 	mypy
+	mkdocs build --strict --quiet
 	pytest --numprocesses 3 --dist loadgroup
+
+docs: $(INSTALLED)
+	mkdocs build --strict --quiet
+	@echo site/index.html
 
 # Not compiled: Python does that for the few modules that are used, when they first are.
 .venv/installed-default: requirements.lock
