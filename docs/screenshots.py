@@ -20,7 +20,7 @@ PICTURES = Path("docs/pictures")
 CHANGE = "baselines.three-layer-cnn.learning_rate=0.003"
 COLUMNS = 100
 WIDTH_PX = 900
-CELL_PX = 600
+CELL_PX = 500
 WRONG = "[...document.querySelectorAll('.matrix td.wrong button')]"
 MOST = f"{WRONG}.sort((a, b) => b.innerText - a.innerText)[0]"  # the cell of the most errors
 BOX = "(({x, y, width, height}) => ({x, y, width, height}))"
@@ -63,10 +63,11 @@ def photograph_cell(page: Page) -> None:
     """Press the wrong cell with the most images and save its matrix with them."""
     page.evaluate(f"{MOST}.click()")
     figure = f"{MOST}.closest('figure')"
+    page.evaluate(f"{figure}.style.width = '{CELL_PX}px'")
     page.evaluate(f"{figure}.scrollIntoView()")
     box = page.evaluate(f"{BOX}({figure}.getBoundingClientRect())")
     box["y"] += page.evaluate("scrollY")
-    save(page, "cell.png", clip=box | {"width": min(box["width"], CELL_PX), "scale": 1})
+    save(page, "cell.png", clip=box | {"scale": 1})
 
 
 def save(page: Page, name: str, **how: object) -> None:
