@@ -10,8 +10,8 @@ HOUSES = ("vision", "stages", "flows")
 INTRODUCTION = """# API reference
 
 The public functions and classes of each room, as the source describes them. Rooms import one way;
-pyproject.toml says which from which, and `make test` checks it. `vision` is of use without DVC and
-Prefect; the command line and dvc.yaml are what is kept stable between versions, not these modules.
+pyproject.toml says which from which, and `make test` checks it. `vision` knows nothing of DVC
+and Prefect.
 """
 
 
