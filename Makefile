@@ -74,9 +74,13 @@ TWICE := awk 'function flush() { plain = block; \
   /^[a-z0-9]/ { flush() } { block = block $$0 "\n" } END { flush() }'
 NOT_TORCH = $$(sed -nE 's/^(torch|torchvision|triton|nvidia-[a-z0-9-]*|cuda-[a-z]*)(=|\[).*/\1/p' \
   requirements.lock | sed -E '/^nvidia-ml-py$$/d; s/^/--no-emit-package /' | sort -u)
+# Versions that are locked stay where they still fit; UPGRADE=--upgrade takes the newest.
 lock:
-	$(LOCK) | $(TWICE) > requirements.lock
-	$(LOCK) $(NOT_TORCH) | $(TWICE) > requirements-cpu.lock
+	$(LOCK) $(UPGRADE) --output-file requirements.lock > /dev/null
+	$(TWICE) requirements.lock > .lock.tmp && mv .lock.tmp requirements.lock
+	cp requirements.lock requirements-cpu.lock
+	$(LOCK) $(NOT_TORCH) --output-file requirements-cpu.lock > /dev/null
+	$(TWICE) requirements-cpu.lock > .lock.tmp && mv .lock.tmp requirements-cpu.lock
 
 # Prove that the lock installs in an empty virtual environment.
 check-lock:

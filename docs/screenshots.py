@@ -3,43 +3,32 @@
 Run: python -m docs.screenshots FOLDER, where FOLDER is the clone in which the tutorial was done.
 """
 
-import base64
 import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
+from playwright.sync_api import Page
 from rich.console import Console
 from rich.text import Text
 
-from tests.browser import Page, open_browser
+from tests.browser import start_browser
 
 PICTURES = Path("docs/pictures")
 CHANGE = "baselines.three-layer-cnn.learning_rate=0.003"
 COLUMNS = 100
 WIDTH_PX = 900
 CELL_PX = 500
-WRONG = "[...document.querySelectorAll('.matrix td.wrong button')]"
-MOST = f"{WRONG}.sort((a, b) => b.innerText - a.innerText)[0]"  # the cell of the most errors
-BOX = "(({x, y, width, height}) => ({x, y, width, height}))"
 
 
 def main() -> None:
     project = Path(sys.argv[1]).resolve()
     draw_plan(project)
-    with tempfile.TemporaryDirectory() as profile, open_browser(Path(profile) / "new") as page:
-        page.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=WIDTH_PX,
-            height=760,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        page.call("Emulation.setScrollbarsHidden", hidden=True)
-        page.open((project / "reports/report.html").as_uri())
-        save(page, "report.png")
+    with start_browser() as browser:
+        page = browser.new_page(viewport={"width": WIDTH_PX, "height": 760})
+        page.goto((project / "reports/report.html").as_uri())
+        page.screenshot(path=PICTURES / "report.png")
         photograph_cell(page)
 
 
@@ -61,19 +50,13 @@ def draw_plan(project: Path) -> None:
 
 def photograph_cell(page: Page) -> None:
     """Press the wrong cell with the most images and save its matrix with them."""
-    page.evaluate(f"{MOST}.click()")
-    figure = f"{MOST}.closest('figure')"
-    page.evaluate(f"{figure}.style.width = '{CELL_PX}px'")
-    page.evaluate(f"{figure}.scrollIntoView()")
-    box = page.evaluate(f"{BOX}({figure}.getBoundingClientRect())")
-    box["y"] += page.evaluate("scrollY")
-    save(page, "cell.png", clip=box | {"scale": 1})
-
-
-def save(page: Page, name: str, **how: object) -> None:
-    beyond = "clip" in how
-    answer = page.call("Page.captureScreenshot", format="png", captureBeyondViewport=beyond, **how)
-    (PICTURES / name).write_bytes(base64.b64decode(answer["data"]))
+    cells = page.locator(".matrix td.wrong button")
+    counts = [int(text) for text in cells.all_inner_texts()]
+    cell = cells.nth(counts.index(max(counts)))
+    cell.click()
+    figure = page.locator("figure").filter(has=cell)
+    figure.evaluate(f"figure => figure.style.width = '{CELL_PX}px'")
+    figure.screenshot(path=PICTURES / "cell.png")
 
 
 if __name__ == "__main__":
