@@ -47,7 +47,7 @@ def plan(
     """Say what a run would do, why, and how long it should take."""
     from flows.engine.durations import describe_time, describe_total, estimate
     from flows.engine.overrides import parse_overrides
-    from flows.engine.plan import make_plan
+    from flows.engine.plan import group_elsewhere, make_plan
 
     stages = make_plan(Path(), targets or (), force, parse_overrides(set or []))
     if as_json:
@@ -60,6 +60,8 @@ def plan(
     console = Console(highlight=False)
     console.print(table)
     console.print(f"\n{describe_total(stages)}.", soft_wrap=True)
+    for words, names in group_elsewhere(stages).items():
+        console.print(f"{', '.join(names)}: {words}.", soft_wrap=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from prefect.states import Completed, Failed
 
 from flows.engine.durations import record
 from flows.engine.overrides import parse_overrides, set_params
-from flows.engine.plan import PlannedStage, make_plan
+from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, StageFailedError, repro
 from flows.engine.tree import (
     make_tree,
@@ -39,6 +39,7 @@ from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_r
 
 TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")
+LAST_LOOKS = 3  # at what DVC holds for current, each time after running what it did not
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
 
 
@@ -90,6 +91,7 @@ def pipeline(
         plan = make_plan(tree, tuple(targets or ()), force, kept=root)
         publish_plan(plan, root)
         states = run_plan(plan, root, tree, force, jobs)
+        states |= run_missed(plan, states, root, tree, jobs)
         failures = [str(state.message) for state in states.values() if _failed(state)]
         if not failures and (tree / "reports/metrics.json").exists():
             is_new = any(state.name != STATE_NAMES["cached"] for state in states.values())
@@ -132,6 +134,32 @@ def run_plan(
     finally:
         run.stop.set()
     return {key: future.state for key, future in futures.items()}
+
+
+def run_missed(
+    plan: list[PlannedStage],
+    states: dict[str, State[Any]],
+    root: Path,
+    tree: Path,
+    jobs: int | None,
+) -> dict[str, State[Any]]:
+    """Ask DVC in the end whether all is current, run what is not, and return how that ended.
+
+    The plan foresees what DVC will find. Where it was wrong, or a file was edited meanwhile, DVC is
+    right.
+    """
+    ended: dict[str, State[Any]] = {}
+    for _ in range(LAST_LOOKS):
+        if any(map(_failed, (states | ended).values())):
+            break
+        stale = find_stale(tree, [stage.name for stage in plan])
+        missed = [replace(stage, verdict="run") for stage in plan if stage.name in stale]
+        if not missed:
+            break
+        names = ", ".join(stage.name for stage in missed)
+        get_run_logger().warning("not up to date after all, says DVC: %s", names)
+        ended |= run_plan(missed, root, tree, False, jobs)
+    return ended
 
 
 def make_task(stage: PlannedStage) -> Task[..., Any]:

@@ -4,6 +4,7 @@ DVC is pinned, and tests/fuzz holds what is said here to what DVC then does. Thi
 alone touch what DVC does not promise to keep.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,13 @@ def is_params(dep: Output) -> bool:
 def count_bytes(stage: PipelineStage) -> int:
     """Return the size of a stage's outs, as far as DVC has noted it."""
     return sum(out.meta.size or 0 for out in stage.outs if out.meta)
+
+
+def read_metrics(stage: PipelineStage) -> dict[str, Any]:
+    """Return what a stage's metrics file holds, or will once it is back from the cache."""
+    for out in stage.outs:
+        if out.is_metric and out.def_path.endswith(".json") and out.hash_info:
+            path = Path(out.cache.oid_to_path(out.hash_info.value))
+            if path.is_file():
+                return dict(json.loads(path.read_text(encoding="utf-8")))
+    return {}

@@ -21,7 +21,15 @@ from dvc.stage import PipelineStage
 from dvc.utils import serialize
 from dvc_data.hashfile.hash_info import HashInfo
 
-from flows.engine.forecast import could_be_known, count_bytes, find_run, foresee, take_outs
+from flows.engine.environment import describe_difference
+from flows.engine.forecast import (
+    could_be_known,
+    count_bytes,
+    find_run,
+    foresee,
+    read_metrics,
+    take_outs,
+)
 from flows.engine.imports import check_closure
 from flows.engine.overrides import apply_overrides
 from flows.engine.settings import check_params
@@ -56,6 +64,7 @@ class PlannedStage:
     epochs_left: int | None = None  # of them, those that no checkpoint has
     known: bool = False  # its result is kept, and comes back in seconds
     bytes: int = 0  # that come back from the cache
+    elsewhere: str = ""  # on what other kind of machine its result was computed
 
 
 def make_plan(
@@ -142,6 +151,7 @@ class _Planner:
             epochs_left=work.left,
             known=work.known,
             bytes=count_bytes(stage) if verdict == "restore" else 0,
+            elsewhere=_find_elsewhere(stage) if verdict in ("cached", "restore") else "",
         )
 
     def _look_at(self, stage: PipelineStage, upstream: list[PipelineStage]) -> "_View":
@@ -227,6 +237,21 @@ class _View:
         return reasons
 
 
+def group_elsewhere(plan: list[PlannedStage]) -> dict[str, list[str]]:
+    """Return the stages whose results come from another kind of machine, by what is said of it."""
+    groups: dict[str, list[str]] = {}
+    for stage in plan:
+        if stage.elsewhere:
+            groups.setdefault(stage.elsewhere, []).append(stage.name)
+    return groups
+
+
+def find_stale(root: Path, names: Sequence[str]) -> set[str]:
+    """Return which of some stages DVC itself does not hold for up to date."""
+    with _PLANNING, Repo(str(root)) as repo:
+        return set(repo.status(targets=list(names)))
+
+
 def _find_targets(stages: list[PipelineStage], targets: Sequence[str]) -> list[PipelineStage]:
     """Return the stages that the targets name; `evaluate` means all members of its matrix."""
     names = {_name(stage): stage for stage in stages}
@@ -257,6 +282,11 @@ def _list_lost(stage: PipelineStage) -> list[str]:
         for out in stage.outs
         for word in out.status().values()
     ]
+
+
+def _find_elsewhere(stage: PipelineStage) -> str:
+    metrics = read_metrics(stage)
+    return describe_difference(metrics) if {"torch", "threads"} <= metrics.keys() else ""
 
 
 def _are_cached(stage: PipelineStage) -> bool:

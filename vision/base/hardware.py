@@ -2,24 +2,24 @@
 
 import math
 import os
-import platform
 import sys
 import time
 from itertools import product
-from pathlib import Path
 
 import torch
 
 from vision.base.distributed import count_processes
+from vision.base.processor import read_cpu_kind, read_cpu_name
 
 BF16_SIDE = 256  # of the matrices that are multiplied to see what bf16 gives
 BF16_ROUNDS = 10  # of which the fastest counts: other work on the cores slows one or the other
 
 
 def describe_hardware() -> dict[str, str | int]:
-    """Return the device, the number of CPU threads and torch's version, for a timing."""
+    """Return the device, its kind, the number of CPU threads and torch's version, for a timing."""
     return {
         "device": _describe_device(),
+        "kind": "GPU" if torch.cuda.is_available() else read_cpu_kind(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -51,12 +51,4 @@ def _describe_device() -> str:
     if torch.cuda.is_available():
         return f"{n}x {torch.cuda.get_device_name()}"
     share = f"{n} processes on " * (n > 1)
-    return f"{share}{os.cpu_count()} CPU cores ({_read_cpu_name()})"
-
-
-def _read_cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # Linux alone; elsewhere the platform's own word
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return f"{share}{os.cpu_count()} CPU cores ({read_cpu_name()})"

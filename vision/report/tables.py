@@ -28,6 +28,7 @@ def list_conditions(results: Results) -> Table:
     rows += _group(runs, "Weights of", describe_weights)
     rows += _group(runs, "Seed of", describe_seeds)
     rows += _group(runs, "Hardware of", describe_hardware)
+    rows += _list_kinds(runs)
     return Table("What the figures were measured on", ("Condition", "Value"), rows, n_left=2)
 
 
@@ -76,7 +77,17 @@ def describe_seeds(run: Run) -> str:
 def describe_hardware(run: Run) -> str:
     timing = run.timing
     threads = f"{timing['threads']} thread" + "s" * (timing["threads"] != 1)
-    return f"{timing['device']}, {threads}, torch {timing['torch']}"
+    kind = f", {timing['kind']}" if timing.get("kind", "GPU") != "GPU" else ""
+    return f"{timing['device']}{kind}, {threads}, torch {timing['torch']}"
+
+
+def _list_kinds(runs: list[Run]) -> list[tuple[str, ...]]:
+    """Return a row where models were trained on processors of several kinds."""
+    kinds = sorted({run.timing["kind"] for run in runs if "kind" in run.timing})
+    if len(kinds) < 2:
+        return []
+    text = f"{join(kinds)}: the last digits of a training depend on the kind, differences too"
+    return [("Kinds of processor", text)]
 
 
 def _group(runs: list[Run], title: str, describe: Callable[[Run], str]) -> list[tuple[str, ...]]:
