@@ -15,7 +15,7 @@ from types import FrameType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from stages.loaded import LOADED, STALE  # isort: skip - before vision, which it has compiled anew
+from stages.loaded import LOADED, ROOT, STALE  # isort: skip - before vision, which it has compiled anew
 from stages.declared import DVC_FILE, fingerprint, read_declared
 from stages.known import bring_back, find_known, keep
 from vision.base.death_signal import end_with_parent
@@ -153,7 +153,7 @@ def describe_os_error(error: OSError) -> str:
 def check_declared(stage: str, name: str = "") -> None:
     """Raise an error unless what runs is what dvc.yaml declares and the files say.
 
-    Only a stage that was started as a command knows what it runs.
+    Only a stage that was started as a command in its own project knows what it runs.
     """
     if not _is_command(stage):
         return
@@ -171,7 +171,8 @@ def check_declared(stage: str, name: str = "") -> None:
 
 def _is_command(stage: str) -> bool:
     spec = sys.modules["__main__"].__spec__
-    return spec is not None and spec.name == f"stages.{stage.replace('-', '_')}"
+    name = f"stages.{stage.replace('-', '_')}"
+    return spec is not None and spec.name == name and ROOT.samefile(Path())
 
 
 def check_unchanged(stage: str, before: dict[str, str], after: dict[str, str]) -> None:
