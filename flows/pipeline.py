@@ -36,6 +36,7 @@ from flows.engine.tree import (
     publish as publish_branch,
 )
 from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
+from vision.base.errors import PipelineError
 
 TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")
@@ -152,7 +153,11 @@ def run_missed(
     for _ in range(LAST_LOOKS):
         if any(map(_failed, (states | ended).values())):
             break
-        stale = find_stale(tree, [stage.name for stage in plan])
+        try:
+            stale = find_stale(tree, [stage.name for stage in plan])
+        except PipelineError as error:
+            get_run_logger().warning("not asked whether all is current: %s", error)
+            break
         missed = [replace(stage, verdict="run") for stage in plan if stage.name in stale]
         if not missed:
             break

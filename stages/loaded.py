@@ -43,7 +43,8 @@ class _Finder:
 
 def _note(file: str, source: bytes, code: CodeType) -> None:
     path = Path(file)
-    if path.name != "__init__.py" or code.co_names != ("__doc__",):  # packages hold no code
+    is_package = path.name == "__init__.py" and code.co_names == ("__doc__",)  # without code
+    if path.is_relative_to(ROOT) and not is_package:
         name = path.relative_to(ROOT).as_posix()
         LOADED[name] = hashlib.md5(source, usedforsecurity=False).hexdigest()
 

@@ -35,7 +35,7 @@ import sys
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 
 ALLOWED = {{*sys.stdlib_module_names, "vision", "benchmarks", *{BROUGHT}}}
-ALLOWED |= {{*sys.argv.pop(1).split(",")}}
+ALLOWED |= {{name.partition(".")[0] for name in sys.argv.pop(1).split(",")}}
 
 class Bare(PathFinder):
     @classmethod

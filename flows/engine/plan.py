@@ -14,8 +14,9 @@ from typing import Any, Literal
 from unittest import mock
 
 from dvc.dependency import ParamsDependency
+from dvc.lock import LockError
 from dvc.output import Output
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 from dvc.utils import serialize
@@ -247,9 +248,17 @@ def group_elsewhere(plan: list[PlannedStage]) -> dict[str, list[str]]:
 
 
 def find_stale(root: Path, names: Sequence[str]) -> set[str]:
-    """Return which of some stages DVC itself does not hold for up to date."""
-    with _PLANNING, Repo(str(root)) as repo:
-        return set(repo.status(targets=list(names)))
+    """Return which of some stages DVC itself does not hold for up to date.
+
+    Raises:
+        PipelineError: another DVC is writing what they read.
+    """
+    try:
+        with _PLANNING, Repo(str(root)) as repo, lock_repo(repo):
+            stages = filter(lambda stage: isinstance(stage, PipelineStage), repo.index.graph)
+            return {_name(each) for each in stages if _name(each) in names and each.status()}
+    except LockError as error:
+        raise PipelineError(f"DVC is at work in {root}: {error}") from error
 
 
 def _find_targets(stages: list[PipelineStage], targets: Sequence[str]) -> list[PipelineStage]:

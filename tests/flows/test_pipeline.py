@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_API_URL
 
 from flows.engine.overrides import set_params
+from flows.engine.plan import make_plan
 from flows.orchestration.server import GPU_TAG, limit_gpu_stages
 from flows.pipeline import pipeline
 from tests.flows.toy import (
@@ -113,6 +114,21 @@ def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
     assert read_waits("first") == read_edges()
     assert len(read_tasks("first")) == 6
     assert set(read_states("first").values()) == {"Completed"}
+
+
+def test_what_the_plan_holds_for_current_and_dvc_does_not_is_run_in_the_end(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chdir(toy)
+    plan = make_plan(toy)
+    assert {stage.verdict for stage in plan} == {"cached"}
+    (toy / "count-one.txt").write_text("edited after the plan")
+    monkeypatch.setattr("flows.pipeline.make_plan", lambda *_, **__: plan)
+    before = len(read_times(toy))
+    assert run("late").is_completed()
+    assert (toy / "count-one.txt").read_text() != "edited after the plan"
+    assert len(read_times(toy)) == before  # DVC's cache had it
+    assert "up to date" in dvc(toy, "status")
 
 
 @pytest.mark.slow

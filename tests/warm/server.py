@@ -34,8 +34,14 @@ def import_all() -> None:
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not is_ours(finder)]
     gc.collect()
     gc.freeze()
+
+
+def is_ours(finder: object) -> bool:
+    """Say whether a finder was put there by one of our modules, which the command imports anew."""
+    return getattr(finder, "__module__", "").partition(".")[0] in OURS
 
 
 def serve(path: str) -> None:
