@@ -1,5 +1,6 @@
 """Import what stages and DVC need; then fork for each command that comes over the socket."""
 
+import atexit
 import gc
 import importlib
 import json
@@ -9,10 +10,13 @@ import select
 import signal
 import socket
 import sys
+import threading
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 LATER = (  # imported where they are needed, not at the start of a module
+    "cleanlab.filter",
     "dvc.cli.parser",
     "dvc.repo.checkout",
     "dvc.repo.experiments",
@@ -23,25 +27,22 @@ LATER = (  # imported where they are needed, not at the start of a module
     "torch._dynamo",
     "torchvision.models",
 )
+SETUP = "WARM_SETUP"  # environment variable: a module to import before the command runs
 OURS = ("stages", "tests", "vision")
 
 
 def import_all() -> None:
-    """Import what the stages import, and leave out the project's own modules."""
+    """Import what the stages import, and leave out the project's own modules and their finder."""
+    finders = [*sys.meta_path]
     for path in Path("stages").glob("[!_]*.py"):
         importlib.import_module(f"stages.{path.stem}")
     for name in LATER:
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not is_ours(finder)]
+    sys.meta_path[:] = finders
     gc.collect()
     gc.freeze()
-
-
-def is_ours(finder: object) -> bool:
-    """Say whether a finder was put there by one of our modules, which the command imports anew."""
-    return getattr(finder, "__module__", "").partition(".")[0] in OURS
 
 
 def serve(path: str) -> None:
@@ -80,24 +81,41 @@ def watch(connection: socket.socket) -> NoReturn:
 
 
 def start(command: dict[str, Any], files: list[int]) -> NoReturn:
-    """Become the command."""
+    """Become the command, and end without taking apart, module by module, what was imported."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["env"])
-    arguments = command["arguments"]
-    if command["name"] == "dvc":
+    status: object = 1
+    try:
+        status = run(command["name"], command["arguments"], command["cwd"])
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
+def run(name: str, arguments: list[str], folder: str) -> int:
+    """Run `dvc` or `python -m`; return the exit status."""
+    if name == "dvc":
         from dvc.cli import main
 
         sys.argv = ["dvc", *arguments]
-        sys.exit(main(arguments))
-    sys.path[0] = command["cwd"]
+        return int(main(arguments))
+    if setup := os.environ.get(SETUP):
+        importlib.import_module(setup)
+    sys.path[0] = folder
     _, module, *rest = arguments
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-    sys.exit(0)
+    return 0
 
 
 if __name__ == "__main__":
