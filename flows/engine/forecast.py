@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from dvc.dependency import ParamsDependency
 from dvc.output import Output
@@ -96,6 +97,12 @@ def take_outs(stage: PipelineStage, entry: Mapping[str, Any]) -> bool:
         out.meta = Meta(size=outs[out.def_path].get("size"))
         out.use_cache = True  # the run cache keeps outs that the workspace does not
     return bool(stage.outs_cached())
+
+
+def is_cached(out: Output) -> bool:
+    """Say whether the cache has an out, be it one that DVC is not asked to keep."""
+    with mock.patch.object(out, "use_cache", True):
+        return bool(out.hash_info) and not out.changed_cache()
 
 
 def could_be_known(

@@ -28,6 +28,7 @@ from flows.engine.forecast import (
     count_bytes,
     find_run,
     foresee,
+    is_cached,
     read_metrics,
     take_outs,
 )
@@ -299,8 +300,11 @@ def _find_elsewhere(stage: PipelineStage) -> str:
 
 
 def _are_cached(stage: PipelineStage) -> bool:
-    """Say whether DVC's cache has all outs as dvc.lock has them."""
-    return all(out.hash_info and not out.changed_cache() for out in stage.outs if out.use_cache)
+    """Say whether DVC's cache has all outs as dvc.lock has them, also those that it need not keep.
+
+    DVC restores all outs of a stage or none: a report that lies in git is drawn anew.
+    """
+    return all(map(is_cached, stage.outs))
 
 
 def _describe_change(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.engine.overrides import parse_overrides, parse_value
+from flows.engine.overrides import parse_overrides, parse_value, set_params
 from flows.engine.plan import PlannedStage, make_plan
 from tests.flows.toy import dvc
 from vision.base.errors import ParamsError, PipelineError
@@ -69,6 +69,17 @@ def test_an_out_that_the_cache_lost_is_made_again(toy: Path) -> None:
     (toy / "report.txt").unlink()
     shutil.rmtree(toy / ".dvc/cache/files")
     assert verdicts(toy)["report"] == "run"
+
+
+def test_an_out_that_git_keeps_and_no_cache_is_made_again(toy: Path) -> None:
+    pipeline = yaml.safe_load((toy / "dvc.yaml").read_text())
+    pipeline["stages"]["report"]["outs"] = [{"report.txt": {"cache": False}}]
+    (toy / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    set_params(toy, {"report.seconds": 0.01})
+    dvc(toy, "repro", "report")
+    assert verdicts(toy) == {}
+    (toy / "report.txt").unlink()
+    assert verdicts(toy) == {"report": "run"}
 
 
 def test_changed_code_is_named(toy: Path) -> None:
