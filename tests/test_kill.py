@@ -93,7 +93,8 @@ def made(changed: Path) -> Path:
 def unmade(made: Path, tmp_path: Path) -> Path:
     """A copy of it in which no stage has run."""
     folder = tmp_path / "unmade"
-    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("cache", "dvc.lock", "data"))
+    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("cache", "dvc.lock"))
+    shutil.rmtree(folder / "data")
     run(folder, "git", "checkout", "--quiet", "--", "data")
     commit(folder)
     return folder
