@@ -40,7 +40,7 @@ test: $(INSTALLED)
 	lint-imports --no-logo
 	mypy
 	mkdocs build --strict --quiet
-	pytest --numprocesses 3 --dist loadgroup
+	pytest --numprocesses 3
 
 docs: $(INSTALLED)
 	mkdocs build --strict --quiet

@@ -9,12 +9,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
-from tests.projects import make_project, reset_project
+from tests.projects import ROOT, make_project, reset_project
 from tests.skips import show_skips
 from tests.warm import find_commands, start_warm_commands
 from vision.base.files import write_array, write_json
@@ -38,12 +40,10 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
     return ImageSet(images, labels, np.arange(len(labels)), CLASSES)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests: towards the end the quick ones keep every worker busy.
 
     The longest of them makes the small project; those that share it come last, when it is there.
-    One worker starts a Prefect server and takes all tests that need it.
     """
 
     def rank(item: pytest.Item) -> tuple[bool, bool, bool]:
@@ -51,9 +51,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.path.name != "test_kill.py", not is_slow, needs(item, "project")
 
     items.sort(key=rank)
-    for item in items:
-        if needs(item, "prefect_server"):
-            item.add_marker(pytest.mark.xdist_group("prefect-server"))
+
+
+class OneServer(LoadScopeScheduling):
+    """Gives each test to a free worker, but to a single one all that need a Prefect server.
+
+    xdist's own groups have no effect with pytest 9.2, which keeps a test's id elsewhere.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "prefect-server" if nodeid.partition("::")[0] in SERVER_FILES else nodeid
+
+
+SERVER_FILES = {
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "tests/flows").rglob("test_*.py")
+    if "prefect_server" in path.read_text()
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return OneServer(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,12 +1,13 @@
 """Cases of the fuzz: a seed gives the changes, and running them gives what does not fit."""
 
-import os
 import pickle
 import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.fuzz.changes import Kind, choose_kind, go_back
 from tests.fuzz.judge import step
@@ -17,15 +18,16 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "WARM_SETUP": "tests.fuzz.inside"}
 
 @contextmanager
 def environment(home: Path) -> Iterator[None]:
-    """Let stages be small, and DVC keep what it knows of files where it goes with the fuzz."""
-    before = dict(os.environ)
-    os.environ.update(ENVIRONMENT | {"DVC_SITE_CACHE_DIR": str(home / "site")})
-    os.environ.pop("CHECKPOINTS", None)
-    try:
+    """Let stages be small, and DVC keep what it knows of files where it goes with the fuzz.
+
+    No more variables are touched than these: other threads may be reading the environment.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setenv("DVC_SITE_CACHE_DIR", str(home / "site"))
+        patch.delenv("CHECKPOINTS", raising=False)
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def make_base(home: Path) -> World:
