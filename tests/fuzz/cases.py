@@ -41,7 +41,7 @@ def make_base(home: Path) -> World:
     faults = step(world)
     assert not faults, faults
     texts = read_texts(world.project)
-    world.texts = {name: text for name, text in texts.items() if not name.startswith("photos/")}
+    world.texts = {name: text for name, text in texts.items() if not name.startswith("pictures/")}
     (home / "world.pickle").write_bytes(pickle.dumps(world))
     return world
 

@@ -243,7 +243,7 @@ def push_and_clone(world: World, rng: random.Random) -> Change:
 
 def change_photos(world: World, rng: random.Random) -> Change:
     """Change photos, and force the download, as DVC does not see them."""
-    photos = sorted((world.project / "photos").rglob("*.png"))
+    photos = sorted((world.project / "pictures").rglob("*.png"))
     photo = rng.choice(photos)
     kind = rng.choice(["drawn anew", "packed anew", "renamed", "added", "deleted", "moved"])
     if kind == "drawn anew":
@@ -259,7 +259,7 @@ def change_photos(world: World, rng: random.Random) -> Change:
         folder = world.project / "more-photos"
         if folder.exists():
             shutil.rmtree(folder)
-        shutil.copytree(world.project / "photos", folder)
+        shutil.copytree(world.project / "pictures", folder)
         set_value(world.project, "data.source", "more-photos")
         return Change("photos copied to another folder")
     else:

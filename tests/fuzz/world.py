@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
         "finetune": ["paper"],
         "evaluate": ["two-layer-fc", "paper"],
     },
-    "data.source": "photos",
+    "data.source": "pictures",
     "data.image_px": 16,
     "evaluate.bootstrap_resamples": 100,
     "explain.images": 1,
@@ -122,7 +122,7 @@ def make_world(home: Path) -> World:
         if (kept or name.endswith(".gitignore")) and (ROOT / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, project / name)
-    make_photos(project / "photos")
+    make_photos(project / "pictures")
     for key, value in SMALL.items():
         set_value(project, key, value)
     run(project, "git", "init", "--quiet")
@@ -146,7 +146,7 @@ def make_photos(folder: Path) -> None:
 
 def read_texts(project: Path) -> dict[str, bytes]:
     """Return all that a change may edit: params, code, photos."""
-    folders = [project / name for name in ("stages", "vision", "photos", "more-photos")]
+    folders = [project / name for name in ("stages", "vision", "pictures", "more-photos")]
     files = [project / "params.yaml", *(file for each in folders for file in each.rglob("*"))]
     return {
         str(file.relative_to(project)): file.read_bytes()
