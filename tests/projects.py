@@ -113,7 +113,8 @@ def reset_project(project: Path) -> None:
     """Put the project back to its commit, and its data to its cache."""
     shutil.rmtree(project / "data")  # what another model left there would be a changed dep
     run(project, "git", "checkout", "--quiet", "--", ".")
-    run(project, "git", "clean", "--quiet", "--force", "-d", "photos", "reports")
+    shutil.rmtree(project / "photos", ignore_errors=True)  # which git ignores
+    run(project, "git", "clean", "--quiet", "--force", "-d", "reports")
     run(project, "dvc", "checkout", "--quiet", "--force")
 
 
