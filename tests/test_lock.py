@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,7 @@ def read_lock(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("text", DIRECT)
 def test_a_direct_dependency_is_locked_and_installed(text: str) -> None:
     wanted = Requirement(text)
-    locked = read_lock("requirements.lock")[wanted.name.lower()]
+    locked = read_lock("requirements.lock")[canonicalize_name(wanted.name)]
     assert Version(locked) in wanted.specifier
     assert Version(version(wanted.name)) in wanted.specifier
 
