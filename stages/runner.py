@@ -75,7 +75,8 @@ def run_checked(stage: str, main: Callable[..., None], names: list[str], keeps: 
     """Run a stage, or bring back its outs, and see that nothing it rests on changes meanwhile."""
     before = fingerprint(stage, *names)
     check_declared(stage, *names)
-    check_unchanged(stage, {path: LOADED.get(path, before[path]) for path in before}, before)
+    loaded = LOADED if _is_command(stage) else {}
+    check_unchanged(stage, {path: loaded.get(path, before[path]) for path in before}, before)
     place = find_known(stage, *names) if keeps else None
     known = place is not None and place.is_dir()
     if place and known:
