@@ -40,7 +40,8 @@ test: $(INSTALLED)
 	lint-imports --no-logo
 	mypy
 	mkdocs build --strict --quiet
-	pytest --numprocesses 3
+	@# Where a worker is lost, what xdist would do then repeats its tests, or waits for ever.
+	pytest --numprocesses 3 --max-worker-restart 0
 
 docs: $(INSTALLED)
 	mkdocs build --strict --quiet

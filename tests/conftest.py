@@ -53,19 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-class Rooms(LoadScopeScheduling):
-    """Gives each test to a free worker, but all of some kinds to a single one.
+class OneServer(LoadScopeScheduling):
+    """Gives each test to a free worker, but those that need a Prefect server to a single one.
 
-    Those that need a Prefect server share one, and those that train in their own process stay
-    apart from its threads: torch was seen to abort beside them. xdist's own groups have no effect
-    with pytest 9.2, which keeps a test's id elsewhere.
+    xdist's own groups have no effect with pytest 9.2, which keeps a test's id elsewhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if file in SERVER_FILES:
-            return "prefect-server"
-        return "torch" if file.startswith(TORCH_FILES) else nodeid
+        return "prefect-server" if nodeid.partition("::")[0] in SERVER_FILES else nodeid
 
 
 SERVER_FILES = {
@@ -73,23 +68,11 @@ SERVER_FILES = {
     for path in (ROOT / "tests/flows").rglob("test_*.py")
     if "prefect_server" in path.read_text()
 }
-TORCH_FILES = (
-    "tests/stages/test_training_stages.py",
-    "tests/stages/test_examination_stages.py",
-    "tests/test_benchmarks.py",
-    "tests/test_gpu_benchmark.py",
-    "tests/test_hostile_data.py",
-    "tests/vision/base/test_distributed.py",
-    "tests/vision/evaluation/",
-    "tests/vision/models/",
-    "tests/vision/serving/",
-    "tests/vision/training/",
-)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return Rooms(config, log)
+    return OneServer(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -21,3 +21,5 @@ Where it could be argued what is right, DVC's rule of bytes decides:
 - Photos are seen by `download` alone, when it is forced; the fuzz does so after changing some.
 - Seconds differ between equal runs: data/timings, data/costs, and the pages that show them.
 """
+
+READS = "FUZZ_READS"  # environment variable: the file in which a stage notes what it read

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.inside import READS
+from tests.fuzz import READS
 from tests.fuzz.stages import Stage, list_files, md5, read_stages
 from tests.warm import find_commands
 
