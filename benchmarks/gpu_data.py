@@ -17,15 +17,17 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.gpu_pack import PackError, read_facts
-from vision.base.fetch import fetch_official
+from vision.base.fetch import Official, fetch_official
 from vision.base.files import read_array, read_json, sha256_of, write_array, write_json
 from vision.base.params import get_value, load_section, load_seed, read_params
 from vision.data import cifar10
 from vision.data.dataset import ImageSet
+from vision.data.described import read_source, to_official
 from vision.data.trees import open_tree
 from vision.models.weights import IMAGENET, open_imagenet
 from vision.schema.finetune import FinetuneParams
 
+SOURCE = Path("sources/cifar10.yaml")
 IMAGE_PX = 32  # of CIFAR-10
 SUBSETS = ("train", "val", "test")
 RECIPES = ("paper", "large")
@@ -67,7 +69,7 @@ def prepare(folder: Path, with_files: bool = True) -> None:
     from vision.schema.split import SplitParams
 
     check_source()
-    raw, images = open_cifar10(IMAGE_PX), read_images()
+    raw, images = open_cifar10(find_cifar10(), IMAGE_PX), read_images()
     params = load_section("split", SplitParams)
     parts = split_images(images, raw.labels, raw.subsets, params, load_seed())
     for subset, indices in parts.items():
@@ -80,13 +82,13 @@ def prepare(folder: Path, with_files: bool = True) -> None:
     shutil.rmtree(folder / "mirror", ignore_errors=True)
     if with_files:
         (folder / "mirror").mkdir(parents=True)
-        for official in (cifar10.OFFICIAL, IMAGENET):
+        for official in (find_cifar10(), IMAGENET):
             shutil.copy(fetch_official(official).path, folder / "mirror")
 
 
 def check_source() -> None:
     values = read_params()
-    wanted: dict[str, Any] = {"data.source": "cifar10", "data.image_px": IMAGE_PX}
+    wanted: dict[str, Any] = {"data.source": str(SOURCE), "data.image_px": IMAGE_PX}
     for key, value in wanted.items():
         if (found := get_value(values, key)) != value:
             raise PackError(f"{key} is {found!r}: this benchmark is for {value!r}")
@@ -101,7 +103,7 @@ def load(folder: Path) -> Stock:
     commit = read_facts(folder)["commit"]
     os.environ.setdefault("MIRROR", str(folder / "mirror"))
     facts = {name: read_json(folder / f"data/{name}.json") for name in ("images", "weights")}
-    for name, official in {"images": cifar10.OFFICIAL, "weights": IMAGENET}.items():
+    for name, official in {"images": find_cifar10(), "weights": IMAGENET}.items():
         path = fetch_official(official).path
         if sha256_of(path) != facts[name]["sha256"]:
             raise PackError(f"{path} is not the {facts[name]['name']} that was packed: pack again")
@@ -118,7 +120,7 @@ def load(folder: Path) -> Stock:
 
 def read_images() -> np.ndarray:
     """Decode all images into memory: (60000, 32, 32, 3) uint8, in the order of data/raw."""
-    fetched = fetch_official(cifar10.OFFICIAL)
+    fetched = fetch_official(find_cifar10())
     if fetched.official:
         return cifar10.read_batches(fetched.path)[0]
     tree = open_tree(fetched.path)
@@ -126,6 +128,10 @@ def read_images() -> np.ndarray:
     for row, pixels in tree.read(IMAGE_PX):
         images[row] = pixels
     return images
+
+
+def find_cifar10() -> Official:
+    return to_official(read_source(SOURCE))
 
 
 def digest(images: np.ndarray) -> str:

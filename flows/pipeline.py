@@ -27,6 +27,7 @@ from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, StageFailedError, repro
 from flows.engine.tree import (
+    bring_source,
     make_tree,
     remove_tree,
     run_dvc,
@@ -87,6 +88,7 @@ def pipeline(
     chosen = name or str(flow_run.get_name())
     with _choose_tree(root, bool(isolated or overrides or publish), chosen) as tree:
         set_params(tree, overrides)
+        bring_source(tree, root)
         if pull:
             run_dvc(tree, "pull", "--run-cache", "--allow-missing")
         plan = make_plan(tree, tuple(targets or ()), force, kept=root)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 # Seconds, and what shows them; what trainings keep for themselves.
 DIFFERING = ("timings", "costs", "report.md", "report.html", "model-card.md", "checkpoints")
 SMALL: dict[str, Any] = {
-    "data.source": "digits",
+    "data.source": "sources/digits.yaml",
     "data.image_px": 16,
     "evaluate.bootstrap_resamples": 100,
     "explain.images": 2,

@@ -17,7 +17,8 @@ import yaml
 from PIL import Image
 
 from flows.engine.plan import make_plan
-from tests.projects import ROOT, append, keep_two_models, repro, run, set_value
+from tests.projects import ROOT, SMALL, append, keep_two_models, repro, run, set_value
+from tests.vision.data.pictures import paint
 from vision.base.params import get_value, read_params
 
 pytestmark = pytest.mark.slow
@@ -60,6 +61,17 @@ def use_photos(project: Path) -> None:
     set_value(project, "data.source", "photos")
 
 
+def change_photos(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Return a change of photos on which the project has run already."""
+
+    def make(project: Path) -> None:
+        use_photos(project)
+        repro(project)
+        change(project / "photos")
+
+    return make
+
+
 def set_to(key: str, value: Any) -> Callable[[Path], None]:
     return lambda project: set_value(project, key, value)
 
@@ -82,6 +94,19 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "`seed`": set_to("seed", 1),
     "`split.val_fraction`": set_to("split.val_fraction", 0.2),
     "`data.source`": use_photos,
+    "a photo added": change_photos(
+        lambda photos: paint("red", (20, 30)).save(photos / "dusk/new.png")
+    ),
+    "a photo replaced": change_photos(
+        lambda photos: paint("red", (20, 30)).save(photos / "dusk/1.png")
+    ),
+    "a photo deleted": change_photos(lambda photos: (photos / "dusk/1.png").unlink()),
+    "a photo moved to another class": change_photos(
+        lambda photos: (photos / "dusk/1.png").rename(photos / "noon/1-dusk.png")
+    ),
+    "a photo renamed, its place in the order kept": change_photos(
+        lambda photos: (photos / "dusk/1.png").rename(photos / "dusk/1-new.png")
+    ),
     "`evaluate.bootstrap_resamples`": set_to("evaluate.bootstrap_resamples", 200),
     "`robustness.images`": set_to("robustness.images", 20),
     "`explain.images`": set_to("explain.images", 1),
@@ -184,7 +209,7 @@ def test_a_stage_alone_with_what_it_declares_gives_the_same_bytes(
 ) -> None:
     """Nothing undeclared is read, and no out depends on the folder or on the hash seed."""
     stage = json.loads(json.dumps(STAGES[name]).replace("${item.model}", model))
-    for dep in stage["deps"]:
+    for dep in (dep.replace("${data.source}", SMALL["data.source"]) for dep in stage["deps"]):
         copy = shutil.copytree if (project / dep).is_dir() else shutil.copyfile
         (tmp_path / dep).parent.mkdir(parents=True, exist_ok=True)
         copy(project / dep, tmp_path / dep)  # type: ignore[operator]

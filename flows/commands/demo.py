@@ -15,7 +15,7 @@ from vision.base.errors import PipelineError
 
 TREE = Path("demo")
 OVERRIDES = {
-    "data.source": "digits",
+    "data.source": "sources/digits.yaml",
     "baselines.two-layer-fc.epochs": 6,
     "baselines.two-layer-fc.flip": False,  # a mirrored digit is another sign
     "baselines.three-layer-cnn.epochs": 6,

@@ -1,5 +1,6 @@
 """Changed params, as `dvc exp run -S` takes them: section.key=value."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from ruamel.yaml.error import YAMLError
 
 from vision.base.errors import ParamsError
 from vision.base.params import get_value, parse_yaml
+
+SOURCE = "data.source"
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -23,7 +26,24 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         if not (key and equals):
             raise ParamsError(f"{override!r} does not change a param: write section.key=value")
         values[key] = parse_value(text)
+    if isinstance(source := values.get(SOURCE), str):
+        values[SOURCE] = find_source(source)
     return values
+
+
+def find_source(typed: str) -> str:
+    """Return the path that a typed `data.source` means, below the project or in full.
+
+    `digits` is sources/digits.yaml. What is not there stays as it is, and is refused later.
+    """
+    described = Path("sources", f"{typed}.yaml")
+    if described.is_file():
+        return described.as_posix()
+    path = Path(typed).expanduser()
+    if not path.exists():
+        return typed
+    full = Path(os.path.abspath(path))  # noqa: PTH100 - a link in the project stays a link
+    return full.relative_to(Path.cwd()).as_posix() if full.is_relative_to(Path.cwd()) else str(full)
 
 
 def parse_value(text: str) -> Any:

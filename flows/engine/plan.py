@@ -89,7 +89,7 @@ def make_plan(
     """
     params = read_params(root / PARAMS_FILE)
     apply_overrides(params, overrides or {})
-    check_params(params)
+    check_params(params, root)
     with _PLANNING, _showing(params):
         try:
             with Repo(str(root)) as repo:

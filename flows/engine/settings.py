@@ -1,6 +1,7 @@
 """Check all of params.yaml before anything runs: each section by itself, and one with the other."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vision.base.errors import ParamsError
@@ -29,10 +30,13 @@ SECTIONS: dict[str, type[Section]] = {
 RECIPES = ("baselines", "finetune")  # sections that hold a recipe under each name
 
 
-def check_params(params: Mapping[str, Any]) -> None:
+def check_params(params: Mapping[str, Any], root: Path = Path()) -> None:
     """Raise a ParamsError for the first key or value that a stage would refuse.
 
     The params of another project, without `models`, are not looked at.
+
+    Args:
+        root: the project, in which `data.source` must lie, or be a full path.
     """
     if "models" not in params:
         return
@@ -46,6 +50,11 @@ def check_params(params: Mapping[str, Any]) -> None:
         check_section(key, params[key], schema)
     for section in RECIPES:
         _check_recipes(section, params)
+    if not (root / params["data"]["source"]).exists():
+        raise ParamsError(
+            f"data.source is {params['data']['source']!r}, which does not exist: give a file in "
+            "sources/, or the path of a folder or archive of images"
+        )
 
 
 def _check_recipes(section: str, params: Mapping[str, Any]) -> None:

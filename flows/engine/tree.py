@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from vision.base.errors import PipelineError
 from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
+from vision.base.params import PARAMS_FILE, get_value, read_params
 
 
 def make_tree(tree: Path) -> None:
@@ -41,6 +42,25 @@ def check_out(tree: Path, revision: str) -> None:
     with Config(str(tree / ".dvc")).edit("local") as local:
         local["cache"]["dir"] = str(Path(".dvc/cache").resolve())
     keep_site_cache(tree)
+
+
+def bring_source(tree: Path, root: Path) -> None:
+    """Give a tree the images that git does not keep: a link to those of the project.
+
+    Raises:
+        PipelineError: the images are given by a path that leaves the project.
+    """
+    if tree == root:
+        return
+    source = str(get_value(read_params(tree / PARAMS_FILE), "data.source"))
+    path = Path(source)
+    if path.is_absolute() or (tree / path).exists() or not (root / path).exists():
+        return
+    if ".." in path.parts:
+        full = (root / path).resolve()
+        raise PipelineError(f"data.source is {source!r}: for a tree of its own write {full}")
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    (tree / path).symlink_to((root / path).resolve())
 
 
 def keep_site_cache(tree: Path) -> None:

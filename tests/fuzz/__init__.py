@@ -18,7 +18,6 @@ Where it could be argued what is right, DVC's rule of bytes decides:
   of several equal runs are those that DVC looks for.
 - DVC sees what a stage declares, a whole folder at times, and all code that it may import. `UNREAD`
   in judge.py lists what a stage declares and may leave unread.
-- Photos are seen by `download` alone, when it is forced; the fuzz does so after changing some.
 - Seconds differ between equal runs: data/timings, data/costs, and the pages that show them.
 """
 

@@ -139,7 +139,6 @@ def _judge(
         if did != expected:
             yield from _describe(stage, did, expected, why, entry)
         _note(world, Record(stage.name, inputs, entry), did)
-    world.forced.clear()
 
 
 def read_output(output: str) -> dict[str, Seen]:
@@ -160,8 +159,6 @@ def _expect(
 ) -> tuple[str, dict[str, Any] | None]:
     """Return what DVC should do with a stage, and the equal run that it should find."""
     locked = before.lock.get(stage.name)
-    if stage.name in world.forced and locked:
-        return "skipped", locked
     known = [each for each in world.entries if (each.stage, each.entry) == (stage.name, locked)]
     if locked and known and known[-1].inputs == inputs:
         if before.intact[stage.name]:

@@ -36,7 +36,8 @@ def _read(name: str, entry: dict[str, Any], params: dict[str, Any]) -> Stage:
     listed = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
     outs = [next(iter(out)) if isinstance(out, dict) else out for out in listed]
     values = {key: get_value(params, key) for key in entry["params"]}
-    return Stage(name, entry["cmd"], tuple(entry["deps"]), values, tuple(outs))
+    deps = [dep.replace("${data.source}", params["data"]["source"]) for dep in entry["deps"]]
+    return Stage(name, entry["cmd"], tuple(deps), values, tuple(outs))
 
 
 def list_files(project: Path, paths: tuple[str, ...] | list[str]) -> dict[str, str]:

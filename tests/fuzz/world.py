@@ -65,7 +65,6 @@ class World:
     scratch: Scratch
     entries: list[Record] = field(default_factory=list)  # that dvc.lock had at any time
     runs: list[Record] = field(default_factory=list)  # in the run cache, the newest last
-    forced: set[str] = field(default_factory=set)  # stages that ran since the last step
     texts: dict[str, bytes] = field(default_factory=dict)  # to go back to
 
     @property

@@ -15,6 +15,7 @@ stages:
     deps: [code.py, "data/${item.model}"]
     outs: ["out/${item.model}", plain: {cache: false}]
     metrics: ["seconds/${item.model}.json"]
+  fetch: {cmd: python -m stages.fetch, deps: [code.py, "${data.source}"]}
   draw: {cmd: python -m stages.draw, deps: [code.py], outs: [figures]}
 """
 
@@ -22,7 +23,9 @@ stages:
 @pytest.fixture(autouse=True)
 def _project(workspace: Path) -> None:
     (workspace / "dvc.yaml").write_text(DVC_YAML)
-    (workspace / "params.yaml").write_text("seed: 0\nfinetune: {paper: {epochs: 1}}\n")
+    (workspace / "params.yaml").write_text(
+        "seed: 0\ndata: {source: photos}\nfinetune: {paper: {epochs: 1}}\n"
+    )
     (workspace / "code.py").write_text("1")
 
 
@@ -34,7 +37,21 @@ def test_a_member_of_the_matrix_has_its_name_in_deps_params_and_outs() -> None:
 
 
 def test_a_stage_without_params_has_none() -> None:
-    assert read_declared("draw") == (["code.py"], [], ["figures"])
+    assert read_declared("draw") == (["code.py"], [], ["figures"], [])
+
+
+def test_the_users_own_files_are_watched_by_size_and_time(workspace: Path) -> None:
+    assert read_declared("fetch").sources == ["photos"]
+    assert fingerprint("fetch")["photos"] == "missing"
+    (workspace / "photos").mkdir()
+    (workspace / "photos/1.png").write_text("one")
+    seen = [fingerprint("fetch")]
+    (workspace / "photos/1.png").write_text("other")
+    seen.append(fingerprint("fetch"))
+    (workspace / "photos/1.png").rename(workspace / "photos/2.png")
+    seen.append(fingerprint("fetch"))
+    assert len({each["photos"] for each in seen}) == 3
+    assert len({each["code.py"] for each in seen}) == 1
 
 
 def test_the_fingerprint_has_each_dep_and_param_as_they_are() -> None:

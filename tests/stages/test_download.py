@@ -1,15 +1,17 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages import download, download_weights
 from stages.runner import run_stage
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder
+from vision.data.sources import save_raw
 
 DVC = """
 stages:
-  download: {cmd: x, params: [data]}
+  download: {cmd: x, params: [data], deps: ["${data.source}"]}
   download-weights:
     matrix: {model: [paper]}
     cmd: x
@@ -21,6 +23,7 @@ PETS = {"cats/1.png": RED, "dogs/1.png": BLUE, "dogs/2.jpg": encode(paint("blue"
 @pytest.fixture(autouse=True)
 def _project(workspace: Path) -> None:
     Path("dvc.yaml").write_text(DVC)
+    Path("digits.yaml").write_text("reader: digits")
 
 
 def set_source(source: str) -> None:
@@ -36,13 +39,13 @@ def read_outs(folder: str) -> dict[str, bytes]:
 
 
 def test_all_files_of_a_data_set_are_written() -> None:
-    set_source("digits")
+    set_source("digits.yaml")
     assert run_download() == 0
     expected = {"images.npy", "labels.npy", "subsets.npy", "classes.json", "manifest.json"}
     assert set(read_outs("data/raw")) == expected
 
 
-@pytest.mark.parametrize("source", ["digits", "pets"])
+@pytest.mark.parametrize("source", ["digits.yaml", "pets"])
 def test_two_runs_write_the_same_bytes(workspace: Path, source: str) -> None:
     write_folder(workspace / "pets", PETS)
     set_source(source)
@@ -63,6 +66,21 @@ def test_a_folder_elsewhere_gives_the_same_bytes(workspace: Path) -> None:
     assert outs[0] == outs[1]
 
 
+def test_a_photo_that_changes_while_it_is_read_fails_the_stage(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(workspace / "pets", PETS)
+    set_source("pets")
+
+    def save(*arguments: Any) -> None:
+        save_raw(*arguments)
+        Path("pets/cats/1.png").write_bytes(BLUE)
+
+    monkeypatch.setattr(download, "save_raw", save)
+    assert run_download() == 1
+    assert "pets changed while download was running" in capsys.readouterr().err
+
+
 def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     set_source("nowhere")
     assert run_download() == 1
@@ -70,7 +88,7 @@ def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("params.yaml").write_text("data: {source: digits, image_size: 16}")
+    Path("params.yaml").write_text("data: {source: digits.yaml, image_size: 16}")
     assert run_download() == 1
     assert "image_size" in capsys.readouterr().err
 

@@ -42,6 +42,14 @@ def digest_path(path: Path) -> str:
     return _digest_file(path) if path.exists() else MISSING
 
 
+def sketch_path(path: Path) -> str:
+    """Return what changes when a file, or one in a folder, is changed: names, sizes and times."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists()
+    states = [(str(file.relative_to(path)), file.stat()) for file in files if file.is_file()]
+    rows = [(name, state.st_size, state.st_mtime_ns, state.st_ino) for name, state in states]
+    return digest(repr(rows).encode()) if files else MISSING
+
+
 def digest_value(value: Any) -> str:
     """Return a hash that is equal for values that DVC holds equal: 1, 1.0 and true."""
     return digest(json.dumps(_simplify(value), sort_keys=True).encode())

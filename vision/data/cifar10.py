@@ -13,7 +13,6 @@ import numpy as np
 from numpy._core.multiarray import _reconstruct
 
 from vision.base.errors import SourceError
-from vision.base.fetch import Official
 from vision.data.archives import read_members
 
 CLASSES = [  # in the order of the labels
@@ -28,15 +27,6 @@ CLASSES = [  # in the order of the labels
     "ship",
     "truck",
 ]
-OFFICIAL = Official(
-    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    digests={
-        "md5": "c58f30108f718f92721af3b95e74349a",  # as published, and in torchvision
-        "sha256": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",  # in Keras
-    },
-    stand_ins=("cifar10-images.tar.gz",),
-    way_out="data.source=digits",
-)
 TRAIN_BATCHES = [f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)]
 TEST_BATCH = "cifar-10-batches-py/test_batch"
 BATCH_IMAGES = 10_000

@@ -12,10 +12,11 @@ from sklearn.datasets import load_digits
 
 import vision.data.cifar10 as cifar10
 from vision.base.errors import SourceError
-from vision.base.fetch import fetch, fetch_official, is_address, require_space
+from vision.base.fetch import Official, fetch, fetch_official, require_space
 from vision.base.files import replacing, reserve, sha256_of, write_array, write_json
 from vision.base.progress import track
 from vision.data.dataset import Subset
+from vision.data.described import is_description, read_source, to_official
 from vision.data.images import fit_square
 from vision.data.trees import Tree, digest_folder, open_tree
 from vision.schema.data import DataParams
@@ -36,27 +37,29 @@ class RawImages:
 
 
 def open_source(params: DataParams) -> RawImages:
-    """Find, fetch and check what `data.source` names."""
-    source, image_px = params.source, params.image_px
-    match source:
-        case "cifar10":
-            return open_cifar10(image_px)
-        case "digits":
-            return open_digits(image_px)
-        case _ if is_address(source):
-            return open_user_images(fetch(source, digests={}), image_px)
-    path = Path(source).expanduser()
+    """Find, fetch and check what `data.source` names: images, or a file that describes them."""
+    path, image_px = Path(params.source), params.image_px
     if not path.exists():
         raise SourceError(
-            f"data.source is {source!r}, which does not exist: give cifar10, digits, or the path "
-            "or http(s) address of a folder or archive of CLASS/ images"
+            f"data.source is {params.source!r}, which does not exist: give the path of a folder or "
+            "archive of CLASS/ images, or of a file that describes them, such as "
+            "sources/digits.yaml"
         )
-    return open_user_images(path.resolve(), image_px)
+    if not is_description(path):
+        return open_user_images(path.resolve(), image_px)
+    source = read_source(path)
+    match source.reader:
+        case "cifar10":
+            return open_cifar10(to_official(source), image_px)
+        case "digits":
+            return open_digits(image_px)
+        case "images":
+            return open_user_images(fetch(str(source.url), source.digests), image_px)
 
 
-def open_cifar10(image_px: int) -> RawImages:
+def open_cifar10(official: Official, image_px: int) -> RawImages:
     """Open the official archive, or the copy that MIRROR has in its place."""
-    fetched = fetch_official(cifar10.OFFICIAL)
+    fetched = fetch_official(official)
     name, sha256 = fetched.path.name, sha256_of(fetched.path)
     facts = {"source": "cifar10", "official": fetched.official, "name": name, "sha256": sha256}
     if not fetched.official:
@@ -64,7 +67,7 @@ def open_cifar10(image_px: int) -> RawImages:
     images, labels = cifar10.read_batches(fetched.path)
     is_test = np.arange(len(labels)) >= len(cifar10.TRAIN_BATCHES) * cifar10.BATCH_IMAGES
     subsets = np.where(is_test, Subset.TEST, Subset.TRAIN).astype(np.uint8)
-    verified = f"{' and '.join(cifar10.OFFICIAL.digests)} of the official archive"
+    verified = f"{' and '.join(official.digests)} of the official archive"
     note = f"All {len(labels):,} CIFAR-10 images, from the official archive: checksums verified."
     facts |= {"verified": verified, "note": note}
     return RawImages(cifar10.CLASSES, labels, subsets, _resize(images, image_px), facts)

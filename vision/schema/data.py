@@ -1,10 +1,24 @@
 """`data` of params.yaml: what is fetched, and the side at which it is stored."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from vision.base.params import Section
 
+DESCRIBED = ("cifar10", "digits")  # in sources/
+
 
 class DataParams(Section):
-    source: str = Field(min_length=1)  # cifar10, digits, or a folder, archive or address
+    source: str = Field(min_length=1)  # a file in sources/, or a folder or archive of images
     image_px: int = Field(ge=8, le=512)
+
+    @field_validator("source")
+    @classmethod
+    def _is_path(cls, source: str) -> str:
+        if source in DESCRIBED:
+            raise ValueError(f"{source} is described in a file: write sources/{source}.yaml")
+        if "://" in source:
+            raise ValueError(
+                f"{source} is an address: write a file such as sources/mine.yaml with `url: ...`, "
+                "and its name here"
+            )
+        return source

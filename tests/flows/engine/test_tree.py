@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from flows.engine.overrides import set_params
-from flows.engine.tree import make_tree, remove_tree
+from flows.engine.tree import bring_source, make_tree, remove_tree
+from tests.vision.data.pictures import RED, write_folder
 from vision.base.errors import ParamsError, PipelineError
 
 
@@ -24,7 +25,7 @@ def repo(workspace: Path) -> Path:
     (workspace / ".dvc/config").touch()
     (workspace / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     (workspace / ".gitignore").write_text("/tree/\n")
-    (workspace / "params.yaml").write_text("seed: 0\ndata: {source: cifar10}\n")
+    (workspace / "params.yaml").write_text("seed: 0\ndata: {source: sources/cifar10.yaml}\n")
     git("add", "--all")
     git("commit", "--quiet", "--message", "Start")
     return workspace
@@ -64,10 +65,28 @@ def test_a_folder_of_the_users_is_not_removed(repo: Path) -> None:
 
 def test_overrides_touch_the_tree_alone(repo: Path) -> None:
     make_tree(Path("tree"))
-    set_params(Path("tree"), {"data.source": "digits", "seed": 3})
+    set_params(Path("tree"), {"data.source": "sources/digits.yaml", "seed": 3})
     params = yaml.safe_load((repo / "tree/params.yaml").read_text())
-    assert params == {"seed": 3, "data": {"source": "digits"}}
+    assert params == {"seed": 3, "data": {"source": "sources/digits.yaml"}}
     assert "cifar10" in (repo / "params.yaml").read_text()
+
+
+def test_a_tree_has_the_photos_that_git_does_not_keep(repo: Path) -> None:
+    write_folder(repo / "photos", {"cats/1.png": RED})
+    set_params(repo, {"data.source": "photos"})
+    make_tree(Path("tree"))
+    bring_source(Path("tree"), repo)
+    assert (repo / "tree/photos/cats/1.png").read_bytes() == RED
+    remove_tree(Path("tree"))
+    assert (repo / "photos/cats/1.png").exists()
+
+
+def test_photos_beside_the_project_need_their_full_path_in_a_tree(repo: Path) -> None:
+    write_folder(repo.parent / "photos", {"cats/1.png": RED})
+    set_params(repo, {"data.source": "../photos"})
+    make_tree(Path("tree"))
+    with pytest.raises(PipelineError, match=str(repo.parent / "photos")):
+        bring_source(Path("tree"), repo)
 
 
 @pytest.mark.usefixtures("repo")

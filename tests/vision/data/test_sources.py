@@ -1,20 +1,24 @@
 import hashlib
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from tests.projects import ROOT
 from tests.vision.base.servers import serving
 from tests.vision.data.batches_pickled import BATCH_IMAGES, write_official
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder, write_tar_gz
-from vision.base.errors import ChecksumError, SourceError
+from vision.base.errors import ChecksumError, ParamsError, SourceError
 from vision.base.files import read_array, read_json
+from vision.base.params import read_yaml
 from vision.data import cifar10
 from vision.data.dataset import Subset
 from vision.data.sources import RawImages, describe, open_source, save_raw
 from vision.schema.data import DataParams
 
+CIFAR10 = Path("sources/cifar10.yaml")
 PETS = {"train/cats/1.png": RED, "train/dogs/1.png": BLUE}
 PETS |= {"test/cats/1.png": RED, "test/dogs/1.png": BLUE}
 
@@ -23,6 +27,7 @@ PETS |= {"test/cats/1.png": RED, "test/dogs/1.png": BLUE}
 def _small_and_offline(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(cifar10, "BATCH_IMAGES", BATCH_IMAGES)
+    shutil.copytree(ROOT / "sources", workspace / "sources")
 
 
 def open_(source: str, image_px: int = 8) -> RawImages:
@@ -45,13 +50,14 @@ def make_mirror(root: Path, monkeypatch: pytest.MonkeyPatch, official: bool) -> 
         digests = {
             name: hashlib.new(name, path.read_bytes()).hexdigest() for name in ("md5", "sha256")
         }
-        monkeypatch.setattr(cifar10, "OFFICIAL", replace(cifar10.OFFICIAL, digests=digests))
+        described = read_yaml(CIFAR10) | digests
+        CIFAR10.write_text(yaml.safe_dump(described))
     return mirror
 
 
 def test_the_official_archive_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_mirror(tmp_path, monkeypatch, official=True)
-    raw = open_("cifar10", image_px=32)
+    raw = open_(str(CIFAR10), image_px=32)
     assert raw.provenance["official"] is True
     assert raw.provenance["verified"] == "md5 and sha256 of the official archive"
     assert raw.subsets.tolist() == [Subset.TRAIN] * 20 + [Subset.TEST] * 4
@@ -60,7 +66,7 @@ def test_the_official_archive_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_stand_in_is_recorded_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_mirror(tmp_path, monkeypatch, official=False)
-    raw = open_("cifar10")
+    raw = open_(str(CIFAR10))
     assert (raw.provenance["official"], raw.provenance["verified"]) == (False, None)
     assert raw.provenance["name"] == "cifar10-images.tar.gz"
     assert raw.provenance["note"] == (
@@ -76,7 +82,7 @@ def test_a_wrong_official_archive_is_never_replaced_by_the_stand_in(
     mirror = make_mirror(tmp_path, monkeypatch, official=False)
     write_official(mirror / "cifar-10-python.tar.gz")
     with pytest.raises(ChecksumError, match="md5"):
-        open_("cifar10")
+        open_(str(CIFAR10))
 
 
 def test_a_stand_in_of_other_classes_is_refused(
@@ -85,11 +91,11 @@ def test_a_stand_in_of_other_classes_is_refused(
     mirror = make_mirror(tmp_path, monkeypatch, official=False)
     write_tar_gz(mirror / "cifar10-images.tar.gz", PETS)
     with pytest.raises(SourceError, match="not those of CIFAR-10"):
-        open_("cifar10")
+        open_(str(CIFAR10))
 
 
 def test_digits_are_scaled_from_16_grey_levels() -> None:
-    raw = open_("digits")
+    raw = open_("sources/digits.yaml")
     assert (len(raw.labels), raw.classes) == (1797, list("0123456789"))
     assert set(raw.subsets) == {Subset.TRAIN}
     _, first = next(iter(raw.pixels))
@@ -113,17 +119,52 @@ def test_the_manifest_names_the_folder_without_its_path(tmp_path: Path) -> None:
 def test_an_archive_is_fetched_from_an_address(tmp_path: Path) -> None:
     content = write_tar_gz(tmp_path / "pets.tgz", PETS).read_bytes()
     with serving(pets=content) as site:
-        raw = open_(f"{site.url}/pets.bin?token=secret")
+        described = {"url": f"{site.url}/pets.bin?token=secret"}
+        Path("pets.yaml").write_text(yaml.safe_dump(described))
+        raw = open_("pets.yaml")
     assert (raw.provenance["source"], raw.provenance["name"]) == ("archive", "pets.bin")
     assert raw.provenance["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+def test_an_archive_that_is_not_the_described_one_is_refused(tmp_path: Path) -> None:
+    content = write_tar_gz(tmp_path / "pets.tgz", PETS).read_bytes()
+    with serving(pets=content) as site:
+        Path("pets.yaml").write_text(f"url: {site.url}/pets.bin\nmd5: {'f' * 32}\n")
+        with pytest.raises(ChecksumError, match=f"md5 .*, not {'f' * 32}"):
+            open_("pets.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("reader: pickles", r"pets.yaml.reader is 'pickles'"),
+        ("reader: images", r"the reader images needs a url"),
+        ("url: ftp://a.org/pets.zip", r"pets.yaml.url is 'ftp://a.org/pets.zip'"),
+        ("url: https://a.org/pets.zip\nmd6: 0", r"pets.yaml.md6 is unknown"),
+        ("url: [", r"pets.yaml is not valid YAML"),
+    ],
+)
+def test_a_description_that_is_wrong_is_named(text: str, message: str) -> None:
+    Path("pets.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        open_("pets.yaml")
+
+
 def test_an_unknown_source_is_an_error_that_names_the_choices() -> None:
-    with pytest.raises(SourceError, match="'cifar11', which does not exist: give cifar10, digits"):
-        open_("cifar11")
+    with pytest.raises(SourceError, match="'pets', which does not exist: give the path"):
+        open_("pets")
 
 
-@pytest.mark.parametrize(("source", "image_px"), [("", 32), ("digits", 7), ("digits", 513)])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("digits", "write sources/digits.yaml"), ("https://a.org/b.zip", "write a file such as")],
+)
+def test_a_word_or_an_address_is_no_path(source: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DataParams(source=source, image_px=8)
+
+
+@pytest.mark.parametrize(("source", "image_px"), [("", 32), ("pets", 7), ("pets", 513)])
 def test_params_out_of_range_are_refused(source: str, image_px: int) -> None:
     with pytest.raises(ValidationError):
         DataParams(source=source, image_px=image_px)
