@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.projects import ROOT, make_project, reset_project
+from tests.projects import KEPT, ROOT, make_project, reset_project
 from tests.skips import show_skips
 from tests.warm import find_commands, start_warm_commands
 from vision.base.files import write_array, write_json
@@ -129,6 +129,7 @@ def project(warm: None, tmp_path_factory: pytest.TempPathFactory, worker_id: str
             make_project(made)
     folder = base / "project"
     shutil.copytree(made, folder, symlinks=True)
+    shutil.copytree(made / KEPT, folder.with_name("kept"))
     return folder
 
 

@@ -18,6 +18,7 @@ from vision.base.params import get_value, read_params
 ROOT = Path(__file__).parents[1]
 # Seconds, and what shows them; what trainings keep for themselves.
 DIFFERING = ("timings", "costs", "report.md", "report.html", "model-card.md", "checkpoints")
+KEPT = Path("data/checkpoints")  # what stages know from earlier runs
 SMALL: dict[str, Any] = {
     "data.source": "sources/digits.yaml",
     "data.image_px": 16,
@@ -110,8 +111,9 @@ def make_project(folder: Path) -> None:
 
 
 def reset_project(project: Path) -> None:
-    """Put the project back to its commit, and its data to its cache."""
+    """Put the project back to its commit, its data to its cache, and what it knows of its runs."""
     shutil.rmtree(project / "data")  # what another model left there would be a changed dep
+    shutil.copytree(project.with_name("kept"), project / KEPT)
     run(project, "git", "checkout", "--quiet", "--", ".")
     shutil.rmtree(project / "photos", ignore_errors=True)  # which git ignores
     run(project, "git", "clean", "--quiet", "--force", "-d", "reports")
