@@ -13,7 +13,8 @@ from PIL import Image
 
 from vision.base.errors import ArchiveError, ImageError
 from vision.data.archives import list_members, read_members
-from vision.data.images import FORMATS, decode_image
+from vision.data.formats import FORMATS
+from vision.data.images import decode_image
 
 # Always the same examples: a test that fails on some days only stops work that is sound.
 SEARCH = settings(

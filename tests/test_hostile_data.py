@@ -24,7 +24,8 @@ from tests.projects import ROOT
 from tests.stages.test_training_stages import PARAMS
 from vision.base.errors import SourceError
 from vision.base.files import read_json
-from vision.data.sources import open_user_images, save_raw
+from vision.data.sources import open_user_images
+from vision.data.storing import save_raw
 from vision.data.trees import open_tree
 
 CLASSES = {
@@ -113,6 +114,7 @@ def test_a_file_whose_name_is_no_text_is_read(workspace: Path) -> None:
         path = workspace / "photos" / name / "bad\udcff.png"
         path.parent.mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(path)
-    assert len(list(open_tree(Path("photos")).read(8))) == 2
+    tree = open_tree(Path("photos"))
+    assert len(list(tree.read(8, tree.make_survey()))) == 2
     raw = open_user_images(Path("photos"), 8)
     save_raw(raw, 8, Path("raw"))

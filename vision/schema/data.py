@@ -1,5 +1,7 @@
 """`data` of params.yaml: what is fetched, and the side at which it is stored."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from vision.base.params import Section
@@ -8,3 +10,4 @@ from vision.base.params import Section
 class DataParams(Section):
     source: str = Field(min_length=1)  # cifar10, digits, or a folder, archive or address
     image_px: int = Field(ge=8, le=512)
+    broken: Literal["fail", "skip"] = "fail"  # what images that cannot be read do

@@ -12,7 +12,8 @@ from vision.base.errors import ChecksumError, SourceError
 from vision.base.files import read_array, read_json
 from vision.data import cifar10
 from vision.data.dataset import Subset
-from vision.data.sources import RawImages, describe, open_source, save_raw
+from vision.data.sources import open_source
+from vision.data.storing import RawImages, describe, save_raw
 from vision.schema.data import DataParams
 
 PETS = {"train/cats/1.png": RED, "train/dogs/1.png": BLUE}
