@@ -37,7 +37,7 @@ class Layout(NamedTuple):
 
     places: list[Place]
     unlabelled: list[str]  # images of a subset without class folders
-    class_depth: int  # of folders above the class folders
+    class_depth: int | None  # of folders above the class folders, if there are such
     remarks: list[str]  # a line about spellings of classes, if any
 
 
@@ -75,7 +75,7 @@ def find_layout(names: Iterable[str], where: str) -> Layout:
         subset = split[parts[0]] if split else Subset.TRAIN
         places.append(Place(subset, class_name, "/".join(parts[2 if split else 1 :]), name))
     joined = sorted(_join_spellings(places))
-    return Layout(joined, flat, depth + bool(split), _describe_spellings(places, joined))
+    return Layout(joined, flat, depth + bool(split), describe_spellings(places, joined))
 
 
 def list_classes(places: list[Place]) -> list[str]:
@@ -173,7 +173,7 @@ def _join_spellings(places: list[Place]) -> list[Place]:
     ]
 
 
-def _describe_spellings(before: list[Place], after: list[Place]) -> list[str]:
+def describe_spellings(before: list[Place], after: list[Place]) -> list[str]:
     """Return a line if names of classes differ in case or blanks alone."""
     kept = list_classes(after)
     alike = [list(group) for _, group in groupby(sorted(list_classes(before), key=fold), key=fold)]

@@ -16,7 +16,7 @@ from vision.base.files import sha256_of
 from vision.data.dataset import Subset
 from vision.data.images import fit_square
 from vision.data.storing import RawImages
-from vision.data.trees import Tree, digest_folder, open_tree
+from vision.data.trees import Tree, digest_folder, open_labelled_tree, open_tree
 from vision.schema.data import DataParams
 
 CIFAR10_IMAGES = 60_000
@@ -32,14 +32,14 @@ def open_source(params: DataParams) -> RawImages:
         case "digits":
             return open_digits(image_px)
         case _ if is_address(source):
-            return open_user_images(fetch(source, digests={}), image_px)
+            return open_user_images(fetch(source, digests={}), params)
     path = Path(source).expanduser()
     if not path.exists():
         raise SourceError(
             f"data.source is {source!r}, which does not exist: give cifar10, digits, or the path "
             "or http(s) address of a folder or archive of CLASS/ images"
         )
-    return open_user_images(path.resolve(), image_px)
+    return open_user_images(path.resolve(), params)
 
 
 def open_cifar10(image_px: int) -> RawImages:
@@ -77,9 +77,12 @@ def open_digits(image_px: int) -> RawImages:
     return RawImages(names, labels, subsets, _resize(images, image_px), facts)
 
 
-def open_user_images(path: Path, image_px: int) -> RawImages:
-    """Open a folder or an archive of class folders."""
-    tree = open_tree(path)
+def open_user_images(path: Path, params: DataParams) -> RawImages:
+    """Open a folder or an archive: of class folders, or with the table that `params` name."""
+    if params.labels:
+        tree = open_labelled_tree(path, params.labels, skip=params.broken == "skip")
+    else:
+        tree = open_tree(path)
     kind = "folder" if path.is_dir() else "archive"
     names = [place.name for place in tree.places]
     n_images, n_classes = len(tree.places), len(tree.classes)
@@ -91,7 +94,7 @@ def open_user_images(path: Path, image_px: int) -> RawImages:
         "verified": None,
         "note": f"{n_images:,} images in {n_classes} classes, from the {kind} {path.name}.",
     }
-    return _from_tree(tree, image_px, facts)
+    return _from_tree(tree, params.image_px, facts)
 
 
 def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawImages:

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,7 @@ from vision.data.formats import (
     find_format,
 )
 from vision.data.images import Picture, read_picture
+from vision.data.labels import find_labelled, read_table
 from vision.data.layouts import (
     NEEDS,
     FlatError,
@@ -101,6 +102,37 @@ def open_tree(path: Path) -> Tree:
     return make_tree(path, layout, images, others, heads)
 
 
+def open_labelled_tree(path: Path, labels: str, *, skip: bool) -> Tree:
+    """List and check the images of a folder or an archive by a table of labels.
+
+    Args:
+        labels: the table: a path, or its name inside the folder or archive, or beside it.
+        skip: rows without a file are left out, and said.
+
+    Raises:
+        SourceError: the table cannot be read, or a row names no file and none may be skipped.
+        DataError: there are too few classes, or a subset lacks one.
+    """
+    heads = list_heads(path)
+    images, others = sort_files(heads, path.name)
+    table, content = _load_table(path, labels, heads)
+    layout, missing = find_labelled(read_table(table, content), images, table)
+    if not layout.places:
+        raise DataError(f"{table} has no label for any image of {path.name}: compare their names")
+    facts: dict[str, Any] = {
+        "labels": {"name": table, "sha256": hashlib.sha256(content).hexdigest()}
+    }
+    remarks = []
+    if missing:
+        facts["missing"] = {"count": len(missing), "first": [show(row) for row in missing[:FEW]]}
+        some = join_some(facts["missing"]["first"], FEW, len(missing))
+        remarks = [f"{len(missing):,} rows of {table} name no image of {path.name}: {some}"]
+        if not skip:
+            raise SourceError(f"{remarks[0]}; mend them, or set data.broken: skip")
+    tree = make_tree(path, layout, images, [name for name in others if name != table], heads)
+    return replace(tree, facts=tree.facts | facts, remarks=[*tree.remarks, *remarks])
+
+
 def make_tree(
     path: Path,
     layout: Layout,
@@ -117,7 +149,8 @@ def make_tree(
     """
     unread = {name for name, format_ in images.items() if format_ == HEIC and not can_read_heic()}
     places = [place for place in layout.places if place.name not in unread]
-    _check_folders(layout, heads, path.name)
+    if layout.class_depth is not None:
+        _check_folders(layout.class_depth, heads, path.name)
     if lost := sorted({place.class_name for place in layout.places} - {*list_classes(places)}):
         raise DataError(
             f"{path.name} has images of {', '.join(lost)} in HEIC alone: pip install {HEIC_PACKAGE}"
@@ -259,14 +292,35 @@ def _read_file(root: Path, name: str, n_bytes: int = -1) -> bytes:
         raise SourceError(f"{root.name}/{name} cannot be read: {error.strerror}") from None
 
 
-def _check_folders(layout: Layout, names: Iterable[str], where: str) -> None:
+def _check_folders(class_depth: int, names: Iterable[str], where: str) -> None:
     """Raise an error for a class folder without any file."""
     clean = [name for name in names if not _is_clutter(name)]
     filled = {str(parent) for name in clean for parent in PurePosixPath(name).parents}
     for name in sorted(clean):
         depth = len(PurePosixPath(name).parts)
-        if name.endswith("/") and name[:-1] not in filled and depth == layout.class_depth + 1:
+        if name.endswith("/") and name[:-1] not in filled and depth == class_depth + 1:
             raise SourceError(f"{where}/{name} holds no images: {NEEDS}")
+
+
+def _load_table(path: Path, labels: str, names: Collection[str]) -> tuple[str, bytes]:
+    """Return a table's name, inside the folder or archive if it is there, and its content."""
+    for file in (Path(labels).expanduser(), path / labels, path.parent / labels):
+        if file.is_file():
+            return _find_inside(path, file) or file.name, file.read_bytes()
+    if not path.is_dir():
+        ends = [name for name in names if f"/{name}".endswith(f"/{labels}")]
+        for name, content in read_members(path, ends[:1]):
+            return name, content
+    raise SourceError(
+        f"data.labels is {labels!r}, which is neither here nor inside or beside {path.name}: give "
+        "the path of a .csv or .parquet file"
+    )
+
+
+def _find_inside(folder: Path, file: Path) -> str | None:
+    """Return a file's name inside a folder, if it lies there."""
+    path, folder = file.resolve(), folder.resolve()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else None
 
 
 def _suggest_table(others: list[str]) -> str:

@@ -10,13 +10,15 @@ from vision.base.errors import DataError, ImageError
 from vision.base.files import read_array, read_json
 from vision.data.sources import open_user_images
 from vision.data.storing import close_up, save_raw
+from vision.schema.data import DataParams
 
 PETS = {f"{name}/{n}.png": image for name, image in (("cats", RED), ("dogs", BLUE)) for n in "123"}
 BROKEN = {"cats/0.png": b"", "cats/2.png": RED[:40], "dogs/4.jpg": b"<html>"}
 
 
 def save(path: Path, broken: str = "fail", image_px: int = 8) -> list[str]:
-    return save_raw(open_user_images(path, image_px), image_px, Path("data/raw"), broken)
+    params = DataParams.model_validate({"source": "x", "image_px": image_px, "broken": broken})
+    return save_raw(open_user_images(path, params), image_px, Path("data/raw"), broken)
 
 
 def grey(value: int) -> bytes:
