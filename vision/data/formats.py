@@ -14,6 +14,8 @@ FORMATS = {  # suffixes of files that claim to be images, and their format's nam
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".avif": "AVIF",
+    ".ppm": "PPM",
+    ".pgm": "PPM",
 }
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
@@ -40,6 +42,8 @@ def find_format(head: bytes) -> str | None:
             return format_
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
+    if head[:2] in (b"P5", b"P6") and head[2:3].isspace():
+        return "PPM"
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in BMP_HEADERS:
         return "BMP"
     return _find_brand(head) if head[4:8] == b"ftyp" else None

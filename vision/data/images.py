@@ -66,9 +66,9 @@ def read_picture(content: bytes, image_px: int, bits: int = 16) -> Picture:
         with _open(content, format_) as image:
             side_px, large = min(image.size), _set_draft(image, image_px)
             with _one_at_a_time if large else nullcontext():
-                upright = turn_upright(image)
+                upright, peak = _to_8_bits(turn_upright(image), bits)
                 upright = _reduce(upright, image_px) if large else upright
-                return _crop(upright, side_px, image_px, bits)
+                return Picture(fit_square(to_rgb(upright), image_px), side_px, peak)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders let anything escape from damaged bytes
@@ -115,6 +115,8 @@ def _open(content: bytes, format_: str) -> ImageFile.ImageFile:
 
         pillow_heif.register_heif_opener()
     Image.init()
+    if format_ not in Image.OPEN:
+        raise ImageError(f"this build of Pillow cannot read {format_}")
     factory = Image.OPEN[format_][0]
     return factory(BytesIO(content), "")
 
@@ -143,15 +145,15 @@ def _reduce(image: Image.Image, image_px: int) -> Image.Image:
     return image.reduce(factor) if factor > 1 and image.mode in REDUCIBLE else image
 
 
-def _crop(image: Image.Image, side_px: int, image_px: int, bits: int) -> Picture:
-    peak = 0
+def _to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
+    """Keep the upper 8 bits of a picture that has more, and return its largest value, else 0."""
     if image.mode.startswith("F"):
         raise ImageError("its pixels are fractions: convert it to 8 or 16 bits")
-    if image.mode.startswith("I"):  # more than 8 bits of grey, which Pillow would clip
-        values = np.asarray(image)
-        peak = max(1, int(values.max()))
-        image = Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
-    return Picture(fit_square(to_rgb(image), image_px), side_px, peak)
+    if not image.mode.startswith("I"):
+        return image, 0
+    values = np.asarray(image)  # (H, W), of which Pillow would clip all above 255
+    upper = (values >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(upper), max(1, int(values.max()))
 
 
 def _describe_other(content: bytes) -> str:

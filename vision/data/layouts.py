@@ -36,7 +36,7 @@ class Layout(NamedTuple):
     """What the names of files say."""
 
     places: list[Place]
-    unlabelled: list[str]  # images of a subset without class folders
+    unlabelled: list[str]  # images of folders without class folders, beside train/
     class_depth: int | None  # of folders above the class folders, if there are such
     remarks: list[str]  # a line about spellings of classes, if any
 
@@ -123,13 +123,15 @@ def _find_subsets(inner: dict[str, tuple[str, ...]], where: str) -> dict[str, Su
     """Return the subset of each top folder; nothing, if the top folders are classes."""
     tops = sorted({parts[0] for parts in inner.values() if len(parts) > 1})
     split = {top: subset for top in tops if (subset := find_subset(top)) is not None}
-    with_classes = {parts[0] for parts in inner.values() if len(parts) > 2} & split.keys()
+    with_classes = {parts[0] for parts in inner.values() if len(parts) > 2}
     others = [top for top in tops if top not in split]
-    if others and Subset.TRAIN in {split[top] for top in with_classes}:
+    if others and Subset.TRAIN not in {split.get(top) for top in with_classes}:
+        return {}
+    if strange := [top for top in others if top in with_classes]:
         raise SourceError(
-            f"{where} has {', '.join(others)} beside {', '.join(split)}: move or rename it"
+            f"{where} has {', '.join(strange)} beside {', '.join(split)}: move or rename it"
         )
-    if others or not split:
+    if not split:
         return {}
     if Subset.TRAIN not in split.values():
         raise SourceError(f"{where} has no train/ beside {', '.join(tops)}")
@@ -143,7 +145,7 @@ def _find_subsets(inner: dict[str, tuple[str, ...]], where: str) -> dict[str, Su
 def _find_flat(
     inner: dict[str, tuple[str, ...]], split: dict[str, Subset], where: str
 ) -> list[str]:
-    """Return the images of val or test without class folders, where train has some."""
+    """Return the images in folders without class folders inside, beside a train/ that has some."""
     needed = 3 if split else 2
     flat = [name for name, parts in inner.items() if len(parts) < needed]
     if len(flat) == len(inner):
@@ -152,7 +154,7 @@ def _find_flat(
     mixed = {parts[0] for parts in inner.values() if len(parts) >= needed}
     for name in flat:
         top = inner[name][0]
-        if not split or top not in split or top in mixed or split[top] == Subset.TRAIN:
+        if not split or len(inner[name]) < 2 or top in mixed or split.get(top) == Subset.TRAIN:
             raise SourceError(f"{where}: {name!r} is not where an image can be: {NEEDS}")
     return flat
 

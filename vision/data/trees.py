@@ -9,7 +9,6 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -47,7 +46,8 @@ from vision.data.surveys import (
 )
 
 CLUTTER = ("__macosx",)  # and all that starts with a dot
-CHUNK = 256  # files that are decoded side by side, and so held in memory
+CHUNK = 256  # files, at most, that are decoded side by side, and so held in memory
+CHUNK_BYTES = 128 * 2**20  # a chunk ends with the file that reaches so many
 SMALL_BYTES = 32 * 2**10  # files below decode faster than they are handed to another thread
 TABLES = (".csv", ".parquet")
 
@@ -218,7 +218,7 @@ def decode_files(
             return rows[name], error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while chunk := list(islice(files, CHUNK)):
+        while chunk := _take_chunk(files):
             large = sum(len(content) for _, content in chunk) > len(chunk) * SMALL_BYTES
             for row, found in (pool.map if large else map)(decode, chunk):
                 if isinstance(found, ImageError):
@@ -282,6 +282,15 @@ def _check_entry(root: Path, name: str) -> None:
         )
     if not (is_folder or path.is_file()):
         raise SourceError(f"{root.name}/{name} is not a file that can be read: remove it")
+
+
+def _take_chunk(files: Iterator[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    chunk: list[tuple[str, bytes]] = []
+    n_bytes = 0
+    while len(chunk) < CHUNK and n_bytes < CHUNK_BYTES and (file := next(files, None)):
+        chunk.append(file)
+        n_bytes += len(file[1])
+    return chunk
 
 
 def _read_file(root: Path, name: str, n_bytes: int = -1) -> bytes:

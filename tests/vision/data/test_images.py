@@ -78,7 +78,7 @@ def test_shrinking_averages_pixels() -> None:
     assert np.abs(fit_square(stripes.convert("RGB"), 8).astype(int)[2:-2, 2:-2] - 127.5).max() < 3
 
 
-@pytest.mark.parametrize("format_", ["WEBP", "JPEG", "GIF", "TIFF", "AVIF"])
+@pytest.mark.parametrize("format_", ["WEBP", "JPEG", "GIF", "TIFF", "AVIF", "PPM", "BMP"])
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a"])
 def test_the_content_says_what_a_file_is_and_not_its_suffix(format_: str, name: str) -> None:
     found = centre(encode(paint("red"), format_), name)

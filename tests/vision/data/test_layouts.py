@@ -68,6 +68,11 @@ def test_a_folder_beside_train_with_classes_is_refused() -> None:
         find("train/a/1.png", "train/b/1.png", "extra/a/1.png")
 
 
+def test_a_flat_folder_beside_train_with_classes_has_no_labels() -> None:
+    layout = find("Train/a/1.png", "Train/b/1.png", "Meta/1.png")
+    assert layout.unlabelled == ["Meta/1.png"]
+
+
 def test_a_class_may_be_called_train() -> None:
     assert list_classes(find("train/1.png", "bus/1.png").places) == ["bus", "train"]
 

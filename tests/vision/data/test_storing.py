@@ -100,7 +100,9 @@ def test_rows_are_taken_out_of_a_file_in_place(tmp_path: Path, n_images: int) ->
 @pytest.mark.parametrize("packed", [False, True])
 def test_values_of_12_bits_in_files_of_16_are_scaled(tmp_path: Path, packed: bool) -> None:
     files = {"a/1.png": grey(4095), "a/2.png": grey(2048), "b/1.png": grey(16), "b/2.png": RED}
-    save((write_tar_gz if packed else write_folder)(tmp_path / "x", files))
+    lines = save((write_tar_gz if packed else write_folder)(tmp_path / "x", files))
+    assert lines[1:] == ["grey of more than 8 bits: 12 hold all values, scaled to 8"]
+    assert read_json(Path("data/raw/manifest.json"))["bits"] == 12
     images = read_array(Path("data/raw/images.npy"))
     assert images[:3, 4, 4, 0].tolist() == [255, 128, 1]
     assert images[3, 4, 4].tolist() == [255, 0, 0]

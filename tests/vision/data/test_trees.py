@@ -139,6 +139,12 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_images(tmp_path: Path) -> N
     assert rows[0] == rows[1]
 
 
+def test_few_files_are_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "CHUNK_BYTES", len(RED))
+    tree = open_tree(write_folder(tmp_path / "pets", PETS))
+    assert len(list(tree.read(8, tree.make_survey()))) == 3
+
+
 def test_images_that_cannot_be_read_are_told_and_the_others_read(tmp_path: Path) -> None:
     tree = open_tree(write_folder(tmp_path / "pets", PETS | {"cats/1.png": b"?"}))
     survey = tree.make_survey()
