@@ -50,7 +50,7 @@ def pack(suffix: str) -> bytes:
             for name in names:
                 archive.writestr(name, encode("PNG"))
     else:
-        with tarfile.open(fileobj=file, mode="w:gz" if suffix == "tar.gz" else "w") as tar:
+        with tarfile.open(fileobj=file, mode=f"w:{suffix[4:]}") as tar:
             for name in names:
                 info = tarfile.TarInfo(name)
                 info.size = len(encode("PNG"))
@@ -59,7 +59,7 @@ def pack(suffix: str) -> bytes:
 
 
 IMAGES = {suffix: encode(format_) for suffix, format_ in FORMATS.items()}
-ARCHIVES = {suffix: pack(suffix) for suffix in ("zip", "tar", "tar.gz")}
+ARCHIVES = {suffix: pack(suffix) for suffix in ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")}
 
 
 @pytest.mark.slow

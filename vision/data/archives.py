@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path
+from typing import IO, cast
 
 from vision.base.errors import ArchiveError
 from vision.data.formats import HEAD_BYTES, is_html
-from vision.data.packing import PACKING_ERRORS, open_packed
+from vision.data.packing import PACKING_ERRORS, Bounded, open_packed
 
 MAX_MEMBERS = 2_000_000
 MAX_MEMBER_BYTES = 256 * 2**20
@@ -163,10 +164,21 @@ def _open(path: Path) -> Iterator[Iterator[Member]]:
             yield _iterate_zip(zip_file)
         return
     with open_packed(path, head) as stream:
-        with tarfile.open(fileobj=stream, mode="r:") as tar_file:
+        bounded = cast(IO[bytes], Bounded(stream, MAX_MEMBER_BYTES))
+        with tarfile.open(fileobj=bounded, mode="r:") as tar_file:
             yield _iterate_tar(tar_file)
-        while stream.read(2**20):  # to the end, where gzip keeps its checksum
-            pass
+        _read_rest(path, stream)
+
+
+def _read_rest(path: Path, stream: IO[bytes]) -> None:
+    """Read to the end, where gzip keeps its checksum."""
+    n_bytes = 0
+    while block := stream.read(2**20):
+        n_bytes += len(block)
+        if n_bytes > HARMLESS_BYTES:
+            raise ArchiveError(
+                f"{path.name} has over {HARMLESS_BYTES:,} bytes after its end: it looks like a bomb"
+            )
 
 
 def _iterate_zip(archive: zipfile.ZipFile) -> Iterator[Member]:

@@ -22,6 +22,22 @@ def find_zstd() -> ModuleType | None:
     return None
 
 
+class Bounded:
+    """A stream of which no more than so many bytes are read at once.
+
+    tarfile reads long names and other headers whole, of whatever size they claim to be.
+    """
+
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self.stream, self.most = stream, most
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self.most:
+            raise ArchiveError(f"a header of {size:,} bytes is over the limit of {self.most:,}")
+        return self.stream.read(size)
+
+
 _zstd = find_zstd()
 PACKING_ERRORS: tuple[type[Exception], ...] = (_zstd.ZstdError,) if _zstd else ()
 

@@ -1,3 +1,4 @@
+import bz2
 import io
 import tarfile
 import zipfile
@@ -155,6 +156,29 @@ def test_a_packed_bomb_is_refused_before_it_is_unpacked(
     path = write_tar(tmp_path / "bomb", {"zeros": bytes(2**23)}, mode)
     with pytest.raises(ArchiveError, match="it looks like a bomb"):
         list_members(path)
+
+
+def test_a_header_that_is_a_bomb_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**16)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        info = tarfile.TarInfo("long")
+        info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**17
+        archive.addfile(info, io.BytesIO(bytes(2**17)))
+    with pytest.raises(ArchiveError, match=r"a header of 131,072 bytes is over the limit of 65,53"):
+        list_members(tmp_path / "a.tgz")
+
+
+def test_what_comes_after_the_end_is_no_bomb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 2**16)
+    path = write_tar(tmp_path / "a.tar", FILES, "w")
+    packed = bz2.compress(path.read_bytes() + bytes(2**22))
+    (tmp_path / "a.tar.bz2").write_bytes(packed)
+    with pytest.raises(ArchiveError, match=r"a\.tar\.bz2 has over 65,536 bytes after its end"):
+        list_members(tmp_path / "a.tar.bz2")
 
 
 def test_zstd_is_read_or_the_way_out_is_named(tmp_path: Path) -> None:
