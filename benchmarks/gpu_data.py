@@ -64,8 +64,9 @@ def prepare(folder: Path, with_files: bool = True) -> None:
     Args:
         with_files: copy the archive and the weights as well.
     """
-    from vision.data.sources import describe, open_cifar10  # these need scikit-learn
+    from vision.data.sources import open_cifar10  # these need scikit-learn
     from vision.data.splits import split_images
+    from vision.data.storing import describe
     from vision.schema.split import SplitParams
 
     check_source()
@@ -125,7 +126,7 @@ def read_images() -> np.ndarray:
         return cifar10.read_batches(fetched.path)[0]
     tree = open_tree(fetched.path)
     images = np.empty((len(tree.places), IMAGE_PX, IMAGE_PX, 3), np.uint8)
-    for row, pixels in tree.read(IMAGE_PX):
+    for row, pixels in tree.read(IMAGE_PX, tree.make_survey()):
         images[row] = pixels
     return images
 

@@ -9,15 +9,15 @@ import sys
 from stages.runner import run_stage
 from vision.base.params import load_section
 from vision.data.dataset import RAW_DIR
-from vision.data.sources import open_source, save_raw
+from vision.data.sources import open_source
+from vision.data.storing import save_raw
 from vision.schema.data import DataParams
 
 
 def main() -> None:
     params = load_section("data", DataParams)
     raw = open_source(params)
-    save_raw(raw, params.image_px, RAW_DIR)
-    print(raw.provenance["note"])
+    print("\n".join(save_raw(raw, params.image_px, RAW_DIR, params.broken)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from PIL import Image
 
 from vision.base.errors import ArchiveError, ImageError
 from vision.data.archives import list_members, read_members
-from vision.data.images import FORMATS, decode_image
+from vision.data.formats import FORMATS
+from vision.data.images import decode_image
 
 # Always the same examples: a test that fails on some days only stops work that is sound.
 SEARCH = settings(
@@ -49,7 +50,7 @@ def pack(suffix: str) -> bytes:
             for name in names:
                 archive.writestr(name, encode("PNG"))
     else:
-        with tarfile.open(fileobj=file, mode="w:gz" if suffix == "tar.gz" else "w") as tar:
+        with tarfile.open(fileobj=file, mode=f"w:{suffix[4:]}") as tar:
             for name in names:
                 info = tarfile.TarInfo(name)
                 info.size = len(encode("PNG"))
@@ -58,7 +59,7 @@ def pack(suffix: str) -> bytes:
 
 
 IMAGES = {suffix: encode(format_) for suffix, format_ in FORMATS.items()}
-ARCHIVES = {suffix: pack(suffix) for suffix in ("zip", "tar", "tar.gz")}
+ARCHIVES = {suffix: pack(suffix) for suffix in ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")}
 
 
 @pytest.mark.slow

@@ -81,6 +81,19 @@ def test_a_photo_that_changes_while_it_is_read_fails_the_stage(
     assert "pets changed while download was running" in capsys.readouterr().err
 
 
+def test_what_is_left_out_and_skipped_is_said(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(workspace / "pets", PETS | {"LICENSE": b"text", "dogs/3.png": b""})
+    Path("params.yaml").write_text("data: {source: pets, image_px: 16, broken: skip}")
+    assert run_download() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "4 images in 2 classes, from the folder pets, less 1 that cannot be read.",
+        "left out 1 other files (1 none): LICENSE",
+        "skipped 1 that cannot be read: dogs/3.png",
+    ]
+
+
 def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     set_source("nowhere")
     assert run_download() == 1

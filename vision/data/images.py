@@ -1,55 +1,162 @@
-"""Turn image files of any size, mode and orientation into RGB squares."""
+"""Turn image files of any format, size, mode and orientation into RGB squares."""
 
+import threading
+from contextlib import nullcontext
 from io import BytesIO
-from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from vision.base.errors import ImageError
+from vision.data.formats import HEAD_BYTES, HEIC, find_format, is_html
 
-FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".bmp": "BMP",
-    ".webp": "WEBP",
+MAX_PIXELS = 64 * 10**6  # decoded as they are; Pillow warns from 89 million on
+MAX_LARGE_PIXELS = 192 * 10**6  # decoded one at a time and reduced at once: under 2 GB
+ORIENTATION = 0x0112  # the tag of EXIF
+TURNS = {  # from what EXIF says to what turns the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
-MAX_PIXELS = 64 * 10**6  # larger pictures are scans or bombs; Pillow warns from 89 million on
+REDUCIBLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
+_one_at_a_time = threading.Lock()
+
+
+class Picture(NamedTuple):
+    """A picture as it is stored, and what its file was."""
+
+    pixels: np.ndarray  # (P, P, 3) uint8
+    side_px: int  # shorter side of the original
+    peak: int = 0  # largest value, where a pixel has more than 8 bits; else 0
 
 
 def decode_image(content: bytes, name: str, image_px: int) -> np.ndarray:
     """Decode a file, upright, and return its central square: (P, P, 3) uint8.
 
     Args:
-        name: of the file, whose suffix must say what the file is.
+        name: of the file, for messages; its format is told by its content.
 
     Raises:
-        ImageError: the file is damaged, too large, or not what its suffix says.
+        ImageError: the file is empty, damaged, too large, or no image.
     """
-    format_ = FORMATS[PurePosixPath(name).suffix.lower()]
     try:
-        with Image.open(BytesIO(content), formats=[format_]) as image:
-            if image.width * image.height <= MAX_PIXELS:
-                image.draft(None, (2 * image_px, 2 * image_px))  # JPEG: decode at 1/2, 1/4, 1/8
-                return fit_square(to_rgb(ImageOps.exif_transpose(image)), image_px)
+        return read_picture(content, image_px).pixels
+    except ImageError as error:
+        raise ImageError(f"{name} cannot be read ({error}): remove it or mend it") from None
+
+
+def read_picture(content: bytes, image_px: int, bits: int = 16) -> Picture:
+    """Decode a file, upright, and crop its centre.
+
+    Args:
+        bits: of which the upper 8 are kept, where a pixel has more than 8.
+
+    Raises:
+        ImageError: why the file cannot be read, in a few words, without its name.
+    """
+    format_ = find_format(content[:HEAD_BYTES])
+    if not format_:
+        raise ImageError(_describe_other(content))
+    try:
+        with _open(content, format_) as image:
+            side_px, large = min(image.size), _set_draft(image, image_px)
+            with _one_at_a_time if large else nullcontext():
+                upright, peak = _to_8_bits(turn_upright(image), bits)
+                upright = _reduce(upright, image_px) if large else upright
+                return Picture(fit_square(to_rgb(upright), image_px), side_px, peak)
+    except ImageError:
+        raise
     except Exception as error:  # Pillow's decoders let anything escape from damaged bytes
-        raise ImageError(
-            f"{name} cannot be read as {format_} ({error}): remove it, mend it or convert it"
-        ) from None
-    raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller or remove it")
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"damaged {format_}: {reason}") from None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB, transparency composited on white."""
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    """Convert any mode of 8 bits to RGB, transparency composited on white."""
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
 
 
+def turn_upright(image: Image.Image) -> Image.Image:
+    """Turn or mirror a picture as its EXIF says; EXIF that cannot be read says nothing."""
+    image.load()  # at the size of the draft; a TIFF is upright then
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # as from the decoders
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
 def fit_square(image: Image.Image, image_px: int) -> np.ndarray:
     """Resize the shorter side, antialiased, and crop the centre: (P, P, 3) uint8."""
     return np.asarray(ImageOps.fit(image, (image_px, image_px), Image.Resampling.BICUBIC))
+
+
+def count_bits(peak: int) -> int:
+    """Return the fewest bits, 8 or more, that hold a value."""
+    return max(8, peak.bit_length())
+
+
+def _open(content: bytes, format_: str) -> ImageFile.ImageFile:
+    """Open a file of a known format.
+
+    Image.open would refuse 179 million pixels and more, also where a JPEG is decoded at an eighth
+    of its size; the limit is a global of Pillow. `_is_large` has limits of its own.
+    """
+    if format_ == HEIC:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    if format_ not in Image.OPEN:
+        raise ImageError(f"this build of Pillow cannot read {format_}")
+    factory = Image.OPEN[format_][0]
+    return factory(BytesIO(content), "")
+
+
+def _set_draft(image: ImageFile.ImageFile, image_px: int) -> bool:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8, and tell whether a picture is still large.
+
+    Raises:
+        ImageError: it has more pixels than memory should hold.
+    """
+    width, height = image.size
+    image.draft(None, (2 * image_px, 2 * image_px))
+    progressive = image.info.get("progressive")  # libjpeg holds the whole of such a file
+    n_pixels = width * height if progressive else image.width * image.height
+    if n_pixels > MAX_LARGE_PIXELS:
+        megapixels = MAX_LARGE_PIXELS // 10**6
+        raise ImageError(f"{width:,} x {height:,} pixels, over the limit of {megapixels} million")
+    return n_pixels > MAX_PIXELS
+
+
+def _reduce(image: Image.Image, image_px: int) -> Image.Image:
+    """Average squares of pixels, so that what follows needs little memory."""
+    if image.mode in ("P", "1"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    factor = min(image.size) // (2 * image_px)
+    return image.reduce(factor) if factor > 1 and image.mode in REDUCIBLE else image
+
+
+def _to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
+    """Keep the upper 8 bits of a picture that has more, and return its largest value, else 0."""
+    if image.mode.startswith("F"):
+        raise ImageError("its pixels are fractions: convert it to 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image, 0
+    values = np.asarray(image)  # (H, W), of which Pillow would clip all above 255
+    upper = (values >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(upper), max(1, int(values.max()))
+
+
+def _describe_other(content: bytes) -> str:
+    if not content:
+        return "empty file"
+    return "an HTML page, not an image" if is_html(content[:HEAD_BYTES]) else "not an image"

@@ -1,8 +1,7 @@
-"""Where images come from, and how they become data/raw. For its files see dataset.py."""
+"""Where images come from. How they become data/raw: storing.py."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,17 @@ from sklearn.datasets import load_digits
 
 import vision.data.cifar10 as cifar10
 from vision.base.errors import SourceError
-from vision.base.fetch import Official, fetch, fetch_official, require_space
-from vision.base.files import replacing, reserve, sha256_of, write_array, write_json
-from vision.base.progress import track
+from vision.base.fetch import Official, fetch, fetch_official
+from vision.base.files import sha256_of
 from vision.data.dataset import Subset
 from vision.data.described import is_description, read_source, to_official
 from vision.data.images import fit_square
-from vision.data.trees import Tree, digest_folder, open_tree
+from vision.data.storing import RawImages
+from vision.data.trees import Tree, digest_folder, open_labelled_tree, open_tree
 from vision.schema.data import DataParams
 
 CIFAR10_IMAGES = 60_000
 DIGITS_MAX = 16  # grey levels of scikit-learn's digits
-
-
-@dataclass(frozen=True)
-class RawImages:
-    """A data set that is ready to be written; its pixels come when they are asked for."""
-
-    classes: list[str]
-    labels: np.ndarray  # (N,) int64
-    subsets: np.ndarray  # (N,) uint8, of `Subset`
-    pixels: Iterable[tuple[int, np.ndarray]]  # row and (P, P, 3) uint8 of each image, in any order
-    provenance: dict[str, Any]  # source, official, name, sha256, verified, note
 
 
 def open_source(params: DataParams) -> RawImages:
@@ -46,7 +34,7 @@ def open_source(params: DataParams) -> RawImages:
             "sources/digits.yaml"
         )
     if not is_description(path):
-        return open_user_images(path.resolve(), image_px)
+        return open_user_images(path.resolve(), params)
     source = read_source(path)
     match source.reader:
         case "cifar10":
@@ -54,7 +42,7 @@ def open_source(params: DataParams) -> RawImages:
         case "digits":
             return open_digits(image_px)
         case "images":
-            return open_user_images(fetch(str(source.url), source.digests), image_px)
+            return open_user_images(fetch(str(source.url), source.digests), params)
 
 
 def open_cifar10(official: Official, image_px: int) -> RawImages:
@@ -92,9 +80,12 @@ def open_digits(image_px: int) -> RawImages:
     return RawImages(names, labels, subsets, _resize(images, image_px), facts)
 
 
-def open_user_images(path: Path, image_px: int) -> RawImages:
-    """Open a folder or an archive of class folders."""
-    tree = open_tree(path)
+def open_user_images(path: Path, params: DataParams) -> RawImages:
+    """Open a folder or an archive: of class folders, or with the table that `params` name."""
+    if params.labels:
+        tree = open_labelled_tree(path, params.labels, skip=params.broken == "skip")
+    else:
+        tree = open_tree(path)
     kind = "folder" if path.is_dir() else "archive"
     names = [place.name for place in tree.places]
     n_images, n_classes = len(tree.places), len(tree.classes)
@@ -106,33 +97,7 @@ def open_user_images(path: Path, image_px: int) -> RawImages:
         "verified": None,
         "note": f"{n_images:,} images in {n_classes} classes, from the {kind} {path.name}.",
     }
-    return _from_tree(tree, image_px, facts)
-
-
-def save_raw(raw: RawImages, image_px: int, out: Path) -> None:
-    """Write data/raw; images.npy grows on the disk, not in memory. The manifest comes last."""
-    shape = (len(raw.labels), image_px, image_px, 3)
-    out.mkdir(parents=True, exist_ok=True)
-    require_space(out, int(np.prod(shape)))
-    with replacing(out / "images.npy") as temporary:
-        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        with temporary.open("rb+") as file:
-            reserve(file, temporary.stat().st_size)
-        for row, pixels in track(raw.pixels, "images", total=len(raw.labels)):
-            images[row] = pixels
-        images.flush()
-    write_array(out / "labels.npy", raw.labels)
-    write_array(out / "subsets.npy", raw.subsets)
-    write_json(out / "classes.json", raw.classes)
-    write_json(out / "manifest.json", describe(raw, image_px))
-
-
-def describe(raw: RawImages, image_px: int) -> dict[str, Any]:
-    """Return the manifest: provenance and counts."""
-    counts = {subset.name.lower(): int((raw.subsets == subset).sum()) for subset in Subset}
-    n_images, n_classes = len(raw.labels), len(raw.classes)
-    size = {"image_px": image_px, "n_images": n_images, "n_classes": n_classes}
-    return raw.provenance | size | {"counts": counts}
+    return _from_tree(tree, params.image_px, facts)
 
 
 def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawImages:
@@ -150,9 +115,17 @@ def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawI
 
 def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
     positions = {name: position for position, name in enumerate(tree.classes)}
-    labels = np.array([positions[place.class_name] for place in tree.places], np.int64)
-    subsets = np.array([place.subset for place in tree.places], np.uint8)
-    return RawImages(tree.classes, labels, subsets, tree.read(image_px), facts)
+    survey = tree.make_survey()
+    return RawImages(
+        classes=tree.classes,
+        labels=np.array([positions[place.class_name] for place in tree.places], np.int64),
+        subsets=np.array([place.subset for place in tree.places], np.uint8),
+        pixels=tree.read(image_px, survey),
+        provenance=facts | tree.facts,
+        remarks=tree.remarks,
+        survey=survey,
+        again=lambda rows, bits: tree.read(image_px, survey, rows, bits),
+    )
 
 
 def _resize(images: np.ndarray, image_px: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,103 +1,246 @@
-"""Images in class folders, of a folder on the disk or of an archive.
+"""Images in a folder on the disk or in an archive: which files are images, and their pixels.
 
-CLASS/IMAGE, or train/CLASS/IMAGE with test/ and val/ beside train/; a single folder may wrap it
-all. An image's subset, class and file name give its place: no order of a disk or an archive can
-change it.
+Files that are no images, told by their first bytes, are left out and counted. Where an image
+belongs, layouts.py says by its name.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vision.base.errors import DataError, ImageError, SourceError
-from vision.data.archives import list_members, read_members
-from vision.data.dataset import Subset
-from vision.data.images import FORMATS, decode_image
+from vision.data.archives import read_heads, read_members
+from vision.data.formats import (
+    FORMATS,
+    HEAD_BYTES,
+    HEIC,
+    HEIC_PACKAGE,
+    can_read_heic,
+    find_format,
+)
+from vision.data.images import Picture, read_picture
+from vision.data.labels import find_labelled, read_table
+from vision.data.layouts import (
+    NEEDS,
+    FlatError,
+    Layout,
+    Place,
+    check_classes,
+    find_layout,
+    list_classes,
+)
+from vision.data.surveys import (
+    FEW,
+    FULL_BITS,
+    Survey,
+    count_suffixes,
+    describe_left_out,
+    join_some,
+    show,
+)
 
-CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")  # and all that starts with a dot
-CHUNK = 256  # files that are decoded side by side, and so held in memory
+CLUTTER = ("__macosx",)  # and all that starts with a dot
+CHUNK = 256  # files, at most, that are decoded side by side, and so held in memory
+CHUNK_BYTES = 128 * 2**20  # a chunk ends with the file that reaches so many
 SMALL_BYTES = 32 * 2**10  # files below decode faster than they are handed to another thread
-LAYOUTS = "CLASS/IMAGE, or train/CLASS/IMAGE and test/CLASS/IMAGE"
+TABLES = (".csv", ".parquet")
 
 
-class Place(NamedTuple):
-    """Where an image belongs. Sorting places sorts the images."""
+@dataclass(frozen=True)
+class Tree:
+    """Images as a folder or an archive holds them; their pixels come when they are asked for."""
 
-    subset: Subset
-    class_name: str
-    file: str
-    name: str  # in the folder or archive
-
-
-class Tree(NamedTuple):
-    """Images as a folder or an archive holds them: (N,) places, and pixels on demand."""
-
-    places: list[Place]
+    path: Path
+    places: list[Place]  # (N,)
     classes: list[str]
-    read: Callable[[int], Iterator[tuple[int, np.ndarray]]]  # image_px -> row and (P, P, 3) uint8
+    facts: dict[str, Any] = field(default_factory=dict)  # for the manifest, where there are any
+    remarks: list[str] = field(default_factory=list)  # lines for the stage's output
+
+    def make_survey(self) -> Survey:
+        return Survey([place.name for place in self.places])
+
+    def read(
+        self,
+        image_px: int,
+        survey: Survey,
+        rows: Collection[int] | None = None,
+        bits: int = FULL_BITS,
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield row and pixels, (P, P, 3) uint8, of each image that can be read, in any order.
+
+        Args:
+            survey: is told of those that cannot be read, and of sizes and values.
+            rows: that are wanted; all, where left out.
+            bits: that hold the values of images with more than 8 bits.
+        """
+        wanted = {
+            place.name: row for row, place in enumerate(self.places) if rows is None or row in rows
+        }
+        files = read_files(self.path, wanted)
+        yield from decode_files(files, wanted, image_px, survey, bits)
 
 
 def open_tree(path: Path) -> Tree:
-    """List and check the images of a folder or an archive; their pixels wait for `read`.
+    """List and check the images of a folder or an archive by their class folders.
 
     Raises:
         SourceError: a member, a link or the layout is refused.
         DataError: there are too few classes, or a subset lacks one.
     """
-    names = list_folder(path) if path.is_dir() else list_members(path)
-    places = arrange(names, path.name)
-    rows = {place.name: row for row, place in enumerate(places)}
-
-    def read(image_px: int) -> Iterator[tuple[int, np.ndarray]]:
-        files = read_folder(path, rows) if path.is_dir() else read_members(path, rows)
-        return decode_files(files, rows, image_px)
-
-    return Tree(places, sorted({place.class_name for place in places}), read)
+    heads = list_heads(path)
+    images, others = sort_files(heads, path.name)
+    try:
+        layout = find_layout(images, path.name)
+    except FlatError as error:
+        raise FlatError(f"{error}{_suggest_table(others)}") from None
+    return make_tree(path, layout, images, others, heads)
 
 
-def arrange(names: Iterable[str], where: str) -> list[Place]:
-    """Sort the files into subsets and classes.
+def open_labelled_tree(path: Path, labels: str, *, skip: bool) -> Tree:
+    """List and check the images of a folder or an archive by a table of labels.
 
     Args:
-        names: of files, and of folders with a `/` at the end.
-        where: the folder or archive, for messages.
+        labels: the table: a path, or its name inside the folder or archive, or beside it.
+        skip: rows without a file are left out, and said.
+
+    Raises:
+        SourceError: the table cannot be read, or a row names no file and none may be skipped.
+        DataError: there are too few classes, or a subset lacks one.
     """
-    clean = [name for name in names if not _is_clutter(name)]
-    files = sorted(name for name in clean if not name.endswith("/"))
-    for name in files:
-        if PurePosixPath(name).suffix.lower() not in FORMATS:
-            choices = ", ".join(FORMATS)
-            raise ImageError(f"{where}: {name} is no image ({choices}): remove or convert it")
-    filled = {str(parent) for name in files for parent in PurePosixPath(name).parents}
-    empty = sorted(name for name in clean if name.endswith("/") and name[:-1] not in filled)
-    if empty or not files:
-        raise SourceError(
-            f"{where}/{empty[0] if files else ''} holds no images: it needs {LAYOUTS}"
+    heads = list_heads(path)
+    images, others = sort_files(heads, path.name)
+    table, content = _load_table(path, labels, heads)
+    layout, missing = find_labelled(read_table(table, content), images, table)
+    if not layout.places:
+        raise DataError(f"{table} has no label for any image of {path.name}: compare their names")
+    facts: dict[str, Any] = {
+        "labels": {"name": table, "sha256": hashlib.sha256(content).hexdigest()}
+    }
+    remarks = []
+    if missing:
+        facts["missing"] = {"count": len(missing), "first": [show(row) for row in missing[:FEW]]}
+        some = join_some(facts["missing"]["first"], FEW, len(missing))
+        remarks = [f"{len(missing):,} rows of {table} name no image of {path.name}: {some}"]
+        if not skip:
+            raise SourceError(f"{remarks[0]}; mend them, or set data.broken: skip")
+    tree = make_tree(path, layout, images, [name for name in others if name != table], heads)
+    return replace(tree, facts=tree.facts | facts, remarks=[*tree.remarks, *remarks])
+
+
+def make_tree(
+    path: Path,
+    layout: Layout,
+    images: dict[str, str],
+    others: list[str],
+    heads: Iterable[str],
+) -> Tree:
+    """Check a layout, and say what is left out.
+
+    Args:
+        images: name and format of each, see `sort_files`.
+        others: names of files that are no images.
+        heads: names of all files, and of folders with a `/` at the end.
+    """
+    unread = {name for name, format_ in images.items() if format_ == HEIC and not can_read_heic()}
+    places = [place for place in layout.places if place.name not in unread]
+    if layout.class_depth is not None:
+        _check_folders(layout.class_depth, heads, path.name)
+    if lost := sorted({place.class_name for place in layout.places} - {*list_classes(places)}):
+        raise DataError(
+            f"{path.name} has images of {', '.join(lost)} in HEIC alone: pip install {HEIC_PACKAGE}"
         )
-    places = _place_all(files, where)
-    _check_classes(places, where)
-    return places
+    check_classes(places, path.name)
+    facts, remarks = {}, list(layout.remarks)
+    if left_out := sorted([*others, *unread]):
+        facts["left_out"] = describe_files(left_out)
+        remarks.append(describe_left_out(facts["left_out"]))
+    if unread:
+        remarks.append(f"{len(unread):,} of them are photos in HEIC: pip install {HEIC_PACKAGE}")
+    if unlabelled := [name for name in layout.unlabelled if name not in unread]:
+        facts["unlabelled"] = describe_files(unlabelled)
+        remarks.append(f"{len(unlabelled):,} without labels: pipeline predict")
+    return Tree(path, places, list_classes(places), facts, remarks)
+
+
+def describe_files(names: list[str]) -> dict[str, Any]:
+    """Return count, kinds by suffix, and the first names."""
+    first = [show(name) for name in sorted(names)[:FEW]]
+    return {"count": len(names), "kinds": count_suffixes(names), "first": first}
+
+
+def sort_files(heads: dict[str, bytes], where: str) -> tuple[dict[str, str], list[str]]:
+    """Tell images from other files by their first bytes, or by a suffix that claims an image.
+
+    Args:
+        heads: name and first bytes of each file; folders have a `/` at the end.
+
+    Returns:
+        Name and format of each image, and the names of the other files; both sorted.
+
+    Raises:
+        SourceError: there are no images.
+    """
+    images: dict[str, str] = {}
+    others = []
+    for name in sorted(name for name in heads if not (name.endswith("/") or _is_clutter(name))):
+        suffix = PurePosixPath(name).suffix.lower()
+        if format_ := find_format(heads[name]) or FORMATS.get(suffix):
+            images[name] = format_
+        else:
+            others.append(name)
+    if not images:
+        found = join_some([f"{n} {kind}" for kind, n in count_suffixes(others).items()], FEW)
+        beside = f", but {found}" if others else ""
+        raise SourceError(f"{where}/ holds no images{beside}: {NEEDS}")
+    return images, others
 
 
 def decode_files(
-    files: Iterator[tuple[str, bytes]], rows: dict[str, int], image_px: int
+    files: Iterator[tuple[str, bytes]],
+    rows: dict[str, int],
+    image_px: int,
+    survey: Survey,
+    bits: int = FULL_BITS,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the row and the pixels, (P, P, 3) uint8, of each file."""
+    """Yield the row and the pixels, (P, P, 3) uint8, of each file that can be read."""
 
-    def decode(file: tuple[str, bytes]) -> tuple[int, np.ndarray]:
+    def decode(file: tuple[str, bytes]) -> tuple[int, Picture | ImageError]:
         name, content = file
-        return rows[name], decode_image(content, name, image_px)
+        try:
+            return rows[name], read_picture(content, image_px, bits)
+        except ImageError as error:
+            return rows[name], error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while chunk := list(islice(files, CHUNK)):
+        while chunk := _take_chunk(files):
             large = sum(len(content) for _, content in chunk) > len(chunk) * SMALL_BYTES
-            yield from (pool.map if large else map)(decode, chunk)
+            for row, found in (pool.map if large else map)(decode, chunk):
+                if isinstance(found, ImageError):
+                    survey.faults[row] = str(found)
+                else:
+                    survey.sides_px[row], survey.peaks[row] = found.side_px, found.peak
+                    yield row, found.pixels
+
+
+def list_heads(path: Path) -> dict[str, bytes]:
+    """Return the first bytes of each file by its name; folders have a `/` at the end."""
+    if not path.is_dir():
+        return read_heads(path)
+    heads = {}
+    for name in list_folder(path):
+        heads[name] = b"" if name.endswith("/") else _read_file(path, name, HEAD_BYTES)
+    return heads
+
+
+def read_files(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of files of a folder or an archive, in any order."""
+    return read_folder(path, names) if path.is_dir() else read_members(path, names)
 
 
 def list_folder(root: Path) -> list[str]:
@@ -119,11 +262,7 @@ def list_folder(root: Path) -> list[str]:
 
 def read_folder(root: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
-        try:
-            content = (root / name).read_bytes()
-        except OSError as error:
-            raise SourceError(f"{root.name}/{name} cannot be read: {error.strerror}") from None
-        yield name, content
+        yield name, _read_file(root, name)
 
 
 def digest_folder(root: Path, names: Iterable[str]) -> str:
@@ -145,38 +284,57 @@ def _check_entry(root: Path, name: str) -> None:
         raise SourceError(f"{root.name}/{name} is not a file that can be read: remove it")
 
 
-def _place_all(files: list[str], where: str) -> list[Place]:
-    subsets = {subset.name.lower(): subset for subset in Subset}
-    paths = [PurePosixPath(name).parts for name in files]
-    tops = {parts[0] for parts in paths}
-    wrapped = len(tops) == 1 and not tops & subsets.keys() and all(len(p) > 2 for p in paths)
-    skipped = int(wrapped)
-    tops = {parts[skipped] for parts in paths}
-    split = tops <= subsets.keys()
-    if split and "train" not in tops:
-        raise SourceError(f"{where} has no train/ beside {', '.join(sorted(tops))}")
-    places = []
-    for name, parts in zip(files, paths, strict=True):
-        if len(parts) != skipped + split + 2:
-            raise SourceError(f"{where}: {name!r} is not where an image can be: it needs {LAYOUTS}")
-        if not parts[-2].isprintable():
-            raise SourceError(f"{where}: the class name {parts[-2]!r} cannot be shown: rename it")
-        subset = subsets[parts[skipped]] if split else Subset.TRAIN
-        places.append(Place(subset, parts[-2], parts[-1], name))
-    return sorted(places)
+def _take_chunk(files: Iterator[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    chunk: list[tuple[str, bytes]] = []
+    n_bytes = 0
+    while len(chunk) < CHUNK and n_bytes < CHUNK_BYTES and (file := next(files, None)):
+        chunk.append(file)
+        n_bytes += len(file[1])
+    return chunk
 
 
-def _check_classes(places: list[Place], where: str) -> None:
-    found = {place.subset: set[str]() for place in places}
-    for place in places:
-        found[place.subset].add(place.class_name)
-    classes = set.union(*found.values())
-    if len(classes) < 2:
-        raise DataError(f"{where} holds one class, {classes.pop()}: it needs two or more")
-    for subset, names in found.items():
-        if missing := sorted(classes - names):
-            which = f"{where}/{subset.name.lower()}"
-            raise DataError(f"{which} has no images of {', '.join(missing)}: add some")
+def _read_file(root: Path, name: str, n_bytes: int = -1) -> bytes:
+    try:
+        with (root / name).open("rb") as file:
+            return file.read(n_bytes)
+    except OSError as error:
+        raise SourceError(f"{root.name}/{name} cannot be read: {error.strerror}") from None
+
+
+def _check_folders(class_depth: int, names: Iterable[str], where: str) -> None:
+    """Raise an error for a class folder without any file."""
+    clean = [name for name in names if not _is_clutter(name)]
+    filled = {str(parent) for name in clean for parent in PurePosixPath(name).parents}
+    for name in sorted(clean):
+        depth = len(PurePosixPath(name).parts)
+        if name.endswith("/") and name[:-1] not in filled and depth == class_depth + 1:
+            raise SourceError(f"{where}/{name} holds no images: {NEEDS}")
+
+
+def _load_table(path: Path, labels: str, names: Collection[str]) -> tuple[str, bytes]:
+    """Return a table's name, inside the folder or archive if it is there, and its content."""
+    for file in (Path(labels).expanduser(), path / labels, path.parent / labels):
+        if file.is_file():
+            return _find_inside(path, file) or file.name, file.read_bytes()
+    if not path.is_dir():
+        ends = [name for name in names if f"/{name}".endswith(f"/{labels}")]
+        for name, content in read_members(path, ends[:1]):
+            return name, content
+    raise SourceError(
+        f"data.labels is {labels!r}, which is neither here nor inside or beside {path.name}: give "
+        "the path of a .csv or .parquet file"
+    )
+
+
+def _find_inside(folder: Path, file: Path) -> str | None:
+    """Return a file's name inside a folder, if it lies there."""
+    path, folder = file.resolve(), folder.resolve()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else None
+
+
+def _suggest_table(others: list[str]) -> str:
+    tables = [name for name in others if name.lower().endswith(TABLES) and "/" not in name]
+    return f"; data.labels: {show(tables[0])} would read their labels" if tables else ""
 
 
 def _is_clutter(name: str) -> bool:

@@ -1,5 +1,7 @@
 """`data` of params.yaml: what is fetched, and the side at which it is stored."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from vision.base.params import Section
@@ -10,6 +12,8 @@ DESCRIBED = ("cifar10", "digits")  # in sources/
 class DataParams(Section):
     source: str = Field(min_length=1)  # a file in sources/, or a folder or archive of images
     image_px: int = Field(ge=8, le=512)
+    labels: str | None = Field(None, min_length=1)  # a table, where folders are no classes
+    broken: Literal["fail", "skip"] = "fail"  # what images that cannot be read do
 
     @field_validator("source")
     @classmethod

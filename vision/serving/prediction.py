@@ -11,7 +11,8 @@ import torch
 from scipy.special import softmax
 
 from vision.base.errors import ImageError, PipelineError
-from vision.data.images import FORMATS, decode_image
+from vision.data.formats import FORMATS
+from vision.data.images import decode_image
 from vision.models.inference import Classifier, inferring, prepare_device
 from vision.models.networks import load_model
 
@@ -60,8 +61,6 @@ class Predictor:
             )
 
     def _open(self, file: str) -> np.ndarray:
-        if Path(file).suffix.lower() not in FORMATS:
-            raise ImageError(f"{file} is no image ({', '.join(FORMATS)})")
         return decode_image(Path(file).read_bytes(), file, self.spec.image_px)
 
     def _rank(

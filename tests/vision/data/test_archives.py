@@ -1,3 +1,4 @@
+import bz2
 import io
 import tarfile
 import zipfile
@@ -8,7 +9,8 @@ import pytest
 
 from vision.base.errors import ArchiveError
 from vision.data import archives
-from vision.data.archives import list_members, read_members
+from vision.data.archives import list_members, read_heads, read_members
+from vision.data.packing import find_zstd
 
 FILES = {"b/2.txt": b"two", "a/1.txt": b"one" * 1000}
 
@@ -42,7 +44,15 @@ def read_all(path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tgz", "w:gz")]
+    ("name", "mode"),
+    [
+        ("a.tar", "w"),
+        ("a.tar.gz", "w:gz"),
+        ("a.tgz", "w:gz"),
+        ("a.tar.bz2", "w:bz2"),
+        ("a.tar.xz", "w:xz"),
+        ("a.tar.gz", "w:xz"),
+    ],
 )
 def test_a_tar_is_read_as_it_was_written(tmp_path: Path, name: str, mode: str) -> None:
     assert read_all(write_tar(tmp_path / name, FILES, mode)) == FILES
@@ -71,9 +81,7 @@ def test_a_name_that_leaves_the_archive_is_refused(
         list_members(path)
 
 
-@pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
-)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     with pytest.raises(ArchiveError, match="'a/special' is neither a file nor a folder"):
         list_members(write_special(tmp_path / "a.tar", kind))
@@ -86,6 +94,103 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
         archive.writestr(info, "/etc/passwd")
     with pytest.raises(ArchiveError, match="'link' is neither a file nor a folder"):
         list_members(tmp_path / "a.zip")
+
+
+def test_a_zip_of_windows_with_backslashes_is_read(tmp_path: Path) -> None:
+    names = {"pets/cats/1.png": b"1", "pets/dogs/2.png": b"2"}
+    path = write_zip(tmp_path / "a.zip", {"pets\\empty\\": b"", **names})
+    path.write_bytes(path.read_bytes().replace(b"pets/cats/", b"pets\\cats\\"))
+    assert list_members(path) == ["pets/cats/1.png", "pets/dogs/2.png", "pets/empty/"]
+    assert dict(read_members(path, names)) == names
+
+
+@pytest.mark.parametrize("encoding", ["cp437", "utf-8"])
+def test_names_of_a_zip_are_read_in_either_encoding(tmp_path: Path, encoding: str) -> None:
+    name = "Vögel/é.png"
+    ascii_ = "x" * len(name.encode(encoding))  # zipfile itself would set the flag of UTF-8
+    path = write_zip(tmp_path / "a.zip", {ascii_: b"1"})
+    path.write_bytes(path.read_bytes().replace(ascii_.encode(), name.encode(encoding)))
+    assert list_members(path) == [name]
+
+
+def write_links(path: Path, links: dict[str, str]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("./a/1.txt")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"one"))
+        for name, target in links.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, target
+            archive.addfile(info)
+    return path
+
+
+def test_hard_links_in_a_tar_are_read(tmp_path: Path) -> None:
+    path = write_links(tmp_path / "a.tgz", {"b/1.txt": "./a/1.txt", "c/1.txt": "b/1.txt"})
+    assert read_all(path) == dict.fromkeys(["a/1.txt", "b/1.txt", "c/1.txt"], b"one")
+    assert dict(read_members(path, {"c/1.txt"})) == {"c/1.txt": b"one"}
+    assert read_heads(path)["c/1.txt"] == b"one"
+
+
+@pytest.mark.parametrize("target", ["../out.txt", "/etc/passwd", "a/2.txt"])
+def test_a_hard_link_out_of_a_tar_is_refused(tmp_path: Path, target: str) -> None:
+    path = write_links(tmp_path / "a.tgz", {"b/1.txt": target})
+    with pytest.raises(ArchiveError, match=r"'b/1.txt' is a link to .*, no file before it"):
+        list_members(path)
+
+
+def test_hard_links_count_as_what_they_unpack_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 8)
+    path = write_links(tmp_path / "a.tgz", {"b": "a/1.txt", "c": "a/1.txt"})
+    with pytest.raises(ArchiveError, match="'c' is where it unpacks to over 8 bytes"):
+        list_members(path)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_packed_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 1000)
+    path = write_tar(tmp_path / "bomb", {"zeros": bytes(2**23)}, mode)
+    with pytest.raises(ArchiveError, match="it looks like a bomb"):
+        list_members(path)
+
+
+def test_a_header_that_is_a_bomb_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**16)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        info = tarfile.TarInfo("long")
+        info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**17
+        archive.addfile(info, io.BytesIO(bytes(2**17)))
+    with pytest.raises(ArchiveError, match=r"a header of 131,072 bytes is over the limit of 65,53"):
+        list_members(tmp_path / "a.tgz")
+
+
+def test_what_comes_after_the_end_is_no_bomb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 2**16)
+    path = write_tar(tmp_path / "a.tar", FILES, "w")
+    packed = bz2.compress(path.read_bytes() + bytes(2**22))
+    (tmp_path / "a.tar.bz2").write_bytes(packed)
+    with pytest.raises(ArchiveError, match=r"a\.tar\.bz2 has over 65,536 bytes after its end"):
+        list_members(tmp_path / "a.tar.bz2")
+
+
+def test_zstd_is_read_or_the_way_out_is_named(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", FILES, "w")
+    zstd = find_zstd()
+    content = zstd.compress(path.read_bytes()) if zstd else b"\x28\xb5\x2f\xfd"
+    (tmp_path / "a.tar.zst").write_bytes(content)
+    if zstd:
+        assert read_all(tmp_path / "a.tar.zst") == FILES
+    else:
+        with pytest.raises(ArchiveError, match=r"a\.tar\.zst is packed with zstd: pip install"):
+            list_members(tmp_path / "a.tar.zst")
 
 
 def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
@@ -129,10 +234,10 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.97])
-@pytest.mark.parametrize("suffix", ["tar.gz", "zip"])
+@pytest.mark.parametrize("suffix", ["tar.gz", "tar.bz2", "tar.xz", "zip"])
 def test_an_archive_cut_short_is_an_error(tmp_path: Path, suffix: str, kept: float) -> None:
-    write = write_zip if suffix == "zip" else write_tar
-    path = write(tmp_path / f"a.{suffix}", {"a": bytes(range(256)) * 8, "b": b"b" * 999})
+    path, files = tmp_path / f"a.{suffix}", {"a": bytes(range(256)) * 8, "b": b"b" * 999}
+    path = write_zip(path, files) if suffix == "zip" else write_tar(path, files, f"w:{suffix[4:]}")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(ArchiveError, match=r"a\..* is damaged"):
         read_all(path)
@@ -148,6 +253,13 @@ def test_a_flipped_byte_in_a_zip_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "page.zip").write_text("<html>not found</html>" * 50)
-    with pytest.raises(ArchiveError, match=r"page\.zip is damaged, or no \.zip or \.tar archive"):
+    (tmp_path / "text.zip").write_text("not found" * 50)
+    with pytest.raises(ArchiveError, match=r"text\.zip is damaged, or no \.zip or \.tar archive"):
+        list_members(tmp_path / "text.zip")
+
+
+@pytest.mark.parametrize("page", ["<html>not found</html>", "\ufeff\n<!DOCTYPE HTML>\n<head>"])
+def test_a_page_in_place_of_an_archive_is_named(tmp_path: Path, page: str) -> None:
+    (tmp_path / "page.zip").write_text(page * 50)
+    with pytest.raises(ArchiveError, match=r"page\.zip is an HTML page, not an archive"):
         list_members(tmp_path / "page.zip")

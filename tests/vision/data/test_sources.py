@@ -15,7 +15,8 @@ from vision.base.files import read_array, read_json
 from vision.base.params import read_yaml
 from vision.data import cifar10
 from vision.data.dataset import Subset
-from vision.data.sources import RawImages, describe, open_source, save_raw
+from vision.data.sources import open_source
+from vision.data.storing import RawImages, describe, save_raw
 from vision.schema.data import DataParams
 
 CIFAR10 = Path("sources/cifar10.yaml")

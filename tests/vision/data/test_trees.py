@@ -4,80 +4,93 @@ from pathlib import Path
 import pytest
 
 from tests.vision.data.pictures import BLUE, RED, write_folder, write_tar_gz
-from vision.base.errors import DataError, ImageError, SourceError
-from vision.data.trees import Place, arrange, digest_folder, list_folder, open_tree
+from vision.base.errors import DataError, SourceError
+from vision.data import trees
+from vision.data.trees import digest_folder, list_folder, open_tree
 
 PETS = {"dogs/2.png": BLUE, "dogs/10.png": BLUE, "cats/1.png": RED}
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
-def arrange_pets(*names: str) -> list[Place]:
-    return arrange(names, "pets")
+def test_clutter_is_skipped_without_a_word(tmp_path: Path) -> None:
+    clutter = [".DS_Store", "cats/.hidden.png", "__MACOSX/cats/._1.png", ".git/config"]
+    tree = open_tree(write_folder(tmp_path / "pets", PETS | dict.fromkeys(clutter, RED)))
+    assert (len(tree.places), tree.facts, tree.remarks) == (3, {}, [])
 
 
-def test_class_folders_are_all_train_and_sorted_as_text() -> None:
-    places = arrange_pets("dogs/2.png", "dogs/10.png", "cats/1.png")
-    assert [(place.subset.name, place.name) for place in places] == [
-        ("TRAIN", "cats/1.png"),
-        ("TRAIN", "dogs/10.png"),
-        ("TRAIN", "dogs/2.png"),
-    ]
-
-
-def test_subsets_come_in_the_order_train_val_test() -> None:
-    files = [f"{subset}/{name}/1.png" for subset in ("test", "val", "train") for name in "ab"]
-    assert [place.subset for place in arrange_pets(*files)] == [0, 0, 1, 1, 2, 2]
-
-
-@pytest.mark.parametrize("inside", ["", "train/"])
-def test_one_wrapping_folder_is_ignored(inside: str) -> None:
-    places = arrange_pets(f"top/{inside}cats/1.png", f"top/{inside}dogs/1.png")
-    assert [place.class_name for place in places] == ["cats", "dogs"]
-
-
-def test_clutter_is_skipped() -> None:
-    clutter = [".DS_Store", "cats/.hidden.png", "dogs/Thumbs.db", "__MACOSX/cats/._1.png", ".git/"]
-    assert len(arrange_pets("cats/1.png", "dogs/1.png", *clutter)) == 2
-
-
-def test_a_file_that_is_no_image_is_named() -> None:
-    with pytest.raises(
-        ImageError, match=r"pets: cats/notes\.txt is no image \(\.jpg, .*\): remove"
+def test_files_that_are_no_images_are_counted_and_named(tmp_path: Path) -> None:
+    others = ["LICENSE", "README.md", "labels.csv", "cats/1.json", "dogs/a.MOV", "dogs/Thumbs.db"]
+    files = PETS | dict.fromkeys(others, b"other")
+    for tree in (
+        open_tree(write_folder(tmp_path / "pets", files)),
+        open_tree(write_tar_gz(tmp_path / "pets.tgz", files)),
     ):
-        arrange_pets("cats/1.png", "dogs/1.png", "cats/notes.txt")
+        kinds = {".csv": 1, ".db": 1, ".json": 1, ".md": 1, ".mov": 1, "none": 1}
+        assert tree.facts["left_out"]["kinds"] == kinds
+        assert tree.facts["left_out"]["count"] == 6
+        assert tree.remarks == [
+            "left out 6 other files (1 .csv, 1 .db, 1 .json, 1 .md, 1 .mov, 1 none): "
+            "LICENSE, README.md, cats/1.json, dogs/Thumbs.db, dogs/a.MOV and 1 more"
+        ]
 
 
-def test_an_empty_folder_is_an_error() -> None:
-    with pytest.raises(SourceError, match="pets/ holds no images"):
-        arrange_pets()
+def test_a_folder_of_other_files_is_no_class(tmp_path: Path) -> None:
+    tree = open_tree(write_folder(tmp_path / "pets", PETS | {"annotations/1.xml": b"<a/>"}))
+    assert tree.classes == ["cats", "dogs"]
 
 
-def test_an_empty_class_is_named() -> None:
+def test_a_file_is_an_image_by_its_content_or_its_claim(tmp_path: Path) -> None:
+    files = {"cats/photo": RED, "cats/a.txt": RED, "cats/empty.jpg": b"", "cats/note": b"text"}
+    tree = open_tree(write_folder(tmp_path / "pets", PETS | files))
+    assert tree.facts["left_out"]["first"] == ["cats/note"]
+    assert {"cats/photo", "cats/a.txt", "cats/empty.jpg"} < {place.name for place in tree.places}
+
+
+def test_heic_is_left_out_where_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "can_read_heic", lambda: False)
+    tree = open_tree(write_folder(tmp_path / "pets", PETS | {"cats/2.heic": HEIC}))
+    assert tree.facts["left_out"]["kinds"] == {".heic": 1}
+    assert tree.remarks[-1] == "1 of them are photos in HEIC: pip install pillow-heif"
+
+
+def test_a_class_of_heic_alone_is_an_error_where_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "can_read_heic", lambda: False)
+    root = write_folder(tmp_path / "pets", PETS | {"birds/2.jpg": HEIC})
+    with pytest.raises(DataError, match="images of birds in HEIC alone: pip install pillow-heif"):
+        open_tree(root)
+
+
+@pytest.mark.parametrize("others", [{}, {"a.txt": b"", "b.txt": b""}])
+def test_a_folder_without_images_is_an_error(tmp_path: Path, others: dict[str, bytes]) -> None:
+    (tmp_path / "pets").mkdir()
+    found = ", but 2 .txt: " if others else ": "
+    with pytest.raises(SourceError, match=f"pets/ holds no images{found}it needs"):
+        open_tree(write_folder(tmp_path / "pets", others))
+
+
+def test_an_empty_class_is_named(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "pets", PETS)
+    (root / "birds").mkdir()
     with pytest.raises(SourceError, match="pets/birds/ holds no images"):
-        arrange_pets("cats/1.png", "dogs/1.png", "cats/", "dogs/", "birds/")
+        open_tree(root)
 
 
-def test_one_class_is_an_error() -> None:
-    with pytest.raises(DataError, match="pets holds one class, cats"):
-        arrange_pets("cats/1.png", "cats/2.png")
+def test_an_empty_folder_below_a_class_is_none(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "pets", PETS)
+    (root / "cats/empty").mkdir()
+    assert open_tree(root).classes == ["cats", "dogs"]
 
 
-@pytest.mark.parametrize("lacking", ["train", "test"])
-def test_a_subset_that_lacks_a_class_is_named(lacking: str) -> None:
-    files = ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"]
-    files.remove(f"{lacking}/b/1.png")
-    with pytest.raises(DataError, match=f"pets/{lacking} has no images of b"):
-        arrange_pets(*files)
-
-
-def test_a_test_folder_needs_a_train_folder() -> None:
-    with pytest.raises(SourceError, match="pets has no train/ beside test"):
-        arrange_pets("test/a/1.png", "test/b/1.png")
-
-
-@pytest.mark.parametrize("stray", ["stray.png", "cats/deep/stray.png"])
-def test_an_image_outside_a_class_folder_is_named(stray: str) -> None:
-    with pytest.raises(SourceError, match=f"pets: '{stray}' is not where an image can be"):
-        arrange_pets("cats/1.png", "dogs/1.png", stray)
+def test_a_table_beside_images_without_classes_is_named(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "pets", {"1.png": RED, "2.png": RED, "labels.csv": b"a,b"})
+    with pytest.raises(
+        SourceError, match=r"without class folders.*data\.labels: labels\.csv would"
+    ):
+        open_tree(root)
 
 
 def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
@@ -119,11 +132,22 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_images(tmp_path: Path) -> N
     folder = open_tree(write_folder(tmp_path / "pets", PETS))
     archive = open_tree(write_tar_gz(tmp_path / "pets.tgz", PETS))
     assert folder.places == archive.places
-    rows = [{row: pixels.tobytes() for row, pixels in tree.read(8)} for tree in (folder, archive)]
+    rows = [
+        {row: pixels.tobytes() for row, pixels in tree.read(8, tree.make_survey())}
+        for tree in (folder, archive)
+    ]
     assert rows[0] == rows[1]
 
 
-def test_a_damaged_image_is_named_with_its_folder(tmp_path: Path) -> None:
+def test_few_files_are_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "CHUNK_BYTES", len(RED))
+    tree = open_tree(write_folder(tmp_path / "pets", PETS))
+    assert len(list(tree.read(8, tree.make_survey()))) == 3
+
+
+def test_images_that_cannot_be_read_are_told_and_the_others_read(tmp_path: Path) -> None:
     tree = open_tree(write_folder(tmp_path / "pets", PETS | {"cats/1.png": b"?"}))
-    with pytest.raises(ImageError, match=r"cats/1\.png cannot be read as PNG"):
-        list(tree.read(8))
+    survey = tree.make_survey()
+    assert [row for row, _ in tree.read(8, survey)] == [1, 2]
+    assert survey.list_faults() == ["cats/1.png (not an image)"]
+    assert survey.sides_px.tolist() == [0, 8, 8]
