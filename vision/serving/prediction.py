@@ -1,5 +1,6 @@
 """Classify image files with a trained model, prepared as its training images were."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -17,6 +18,7 @@ from vision.models.networks import load_model
 
 MODELS_DIR = Path("data/models")
 BATCH = 64
+MAX_SUFFIXES = 5  # named of the files in a folder without images
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ class Predictor:
         for file in files:
             try:
                 images.append(self._open(file))
-            except (ImageError, OSError) as error:
+            except ImageError as error:
                 errors[file] = str(error)
+            except OSError as error:
+                errors[file] = f"{file}: {error.strerror}"
         ranked = iter(self._rank(images, top))
         for file in files:
             yield (
@@ -60,6 +64,8 @@ class Predictor:
             )
 
     def _open(self, file: str) -> np.ndarray:
+        if Path(file).is_dir():
+            raise ImageError(f"no images in {file}: {count_others(Path(file))}")
         if Path(file).suffix.lower() not in FORMATS:
             raise ImageError(f"{file} is no image ({', '.join(FORMATS)})")
         return decode_image(Path(file).read_bytes(), file, self.spec.image_px)
@@ -98,15 +104,31 @@ def find_model(name: str) -> Path:
 
 
 def list_files(arguments: Iterable[str]) -> list[str]:
-    """Return the files that arguments name: files, folders with all images in them, or globs."""
+    """Return the files that arguments name: files, folders with all images in them, or globs.
+
+    A folder without images, or a glob that fits nothing, is returned as it is.
+    """
     found: list[str] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found += sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in FORMATS)
+            images = (str(file) for file in path.rglob("*") if file.suffix.lower() in FORMATS)
+            found += sorted(images) or [argument]
         elif path.exists():
             found.append(argument)
         else:
             matches = glob(argument, recursive=True)  # noqa: PTH207 - takes absolute ones too
             found += sorted(matches) or [argument]
     return list(dict.fromkeys(found))
+
+
+def count_others(folder: Path) -> str:
+    """Say how many files are in a folder that has no images, and their suffixes, frequent first."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    suffixes = sorted(file.suffix.lower() or "no suffix" for file in files)
+    if not suffixes:
+        return "there are no files in it"
+    counts = Counter(suffixes)
+    names = [name for name, _ in counts.most_common(MAX_SUFFIXES)]
+    shown = ", ".join(names + ["..."] * (len(counts) > len(names)))
+    return f"{len(suffixes):,} other file{'s' * (len(suffixes) > 1)} ({shown})"
