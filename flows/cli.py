@@ -181,7 +181,10 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Classes to name for each image.")] = 3,
     form: Annotated[Form, typer.Option("--format", help="How to print them.")] = Form.TABLE,
 ) -> None:
-    """Classify images with a trained model."""
+    """Classify images with a trained model.
+
+    Ends with 0 if every file was read, 3 if some could not be, 1 if none could.
+    """
     from flows.commands.printing import print_predictions
     from vision.serving.prediction import Predictor, find_model, list_files
 

@@ -21,7 +21,7 @@ DUPLICATES = Path("data/duplicates.json")
 def main() -> None:
     params = load_section("duplicates", DuplicatesParams)
     train, test = load_split("train"), load_split("test")
-    found = find_duplicates(train, test, params.max_distance, params.min_correlation)
+    found, capped = find_duplicates(train, test, params.max_distance, params.min_correlation)
     write_json(
         DUPLICATES,
         params.model_dump()
@@ -36,7 +36,8 @@ def main() -> None:
                 }
                 for twin in found
             ],
-        },
+        }
+        | ({"capped": asdict(capped)} if capped else {}),
     )
 
 

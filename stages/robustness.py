@@ -5,11 +5,12 @@ Run: python -m stages.robustness paper
 """
 
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stages.runner import run_stage
 from vision.base.files import write_json
@@ -17,8 +18,9 @@ from vision.base.params import load_section, load_seed
 from vision.base.progress import track
 from vision.data.dataset import ImageSet, load_split
 from vision.data.subsets import take_evenly
-from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from vision.models.inference import predict_logits, prepare_device
+from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, start_corruption
+from vision.models.batches import split_batches
+from vision.models.inference import predict_batches, predict_logits, prepare_device
 from vision.models.networks import load_model
 from vision.schema.robustness import RobustnessParams
 
@@ -32,21 +34,32 @@ def main(name: str) -> None:
     model.to(prepare_device()).to(memory_format=torch.channels_last)
     clean = take_evenly(load_split("test"), params.images, seed)
 
-    def judge(data: ImageSet) -> float:
-        logits = predict_logits(model, spec, data, params.batch_size, "")
-        return float((logits.argmax(1) == data.get_labels()).mean())
-
-    originals = np.asarray(clean.images[clean.indices])
     cases = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     accuracies: dict[str, list[float]] = {kind: [] for kind in CORRUPTIONS}
     for kind, severity in track(cases, "corruptions", total=len(cases)):
-        spoilt = corrupt(originals, kind, severity, seed)
-        data = replace(
-            clean, images=spoilt, labels=clean.get_labels(), indices=np.arange(len(clean))
-        )
-        accuracies[kind].append(judge(data))
-    result = {"n": len(clean), "clean": judge(clean), "accuracies": accuracies}
+        spoil = start_corruption(kind, severity, seed)
+        logits = predict_batches(model, spec, read_spoilt(clean, params.batch_size, spoil))
+        accuracies[kind].append(measure_accuracy(logits, clean))
+    originals = predict_logits(model, spec, clean, params.batch_size, "")
+    result = {
+        "n": len(clean),
+        "clean": measure_accuracy(originals, clean),
+        "accuracies": accuracies,
+    }
     write_json(ROBUSTNESS_DIR / f"{name}.json", result)
+
+
+def read_spoilt(
+    data: ImageSet, batch_size: int, spoil: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Tensor]:
+    """Yield the images batch by batch, each spoilt when it is asked for: (B, P, P, 3) uint8."""
+    for positions in split_batches(torch.arange(len(data)), batch_size):
+        images = np.asarray(data.images[data.indices[positions.numpy()]])
+        yield torch.from_numpy(spoil(images))
+
+
+def measure_accuracy(logits: np.ndarray, data: ImageSet) -> float:
+    return float((logits.argmax(1) == data.get_labels()).mean())
 
 
 if __name__ == "__main__":

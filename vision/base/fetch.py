@@ -1,31 +1,39 @@
 """Fetch files over http(s), whole and verified or not at all; a mirror is asked first.
 
-A download grows as data/downloads/NAME.part, which the next try resumes where a checksum can
-tell that the two halves belong together, and becomes NAME when it is complete and right.
+A download grows as data/downloads/NAME.part, which the next try resumes where a checksum, or what
+the server said of the file, can tell that the two halves belong together. It becomes NAME when it
+is complete and right.
 """
 
 import hashlib
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
+from vision.base.connections import (
+    BrokenError,
+    MissingError,
+    RangeError,
+    connect,
+    read_pieces,
+    refuse_page,
+    show,
+    try_repeatedly,
+)
 from vision.base.errors import ChecksumError, SourceError
+from vision.base.part import Part, ask_for_rest, read_length, read_range
 from vision.base.progress import track_bytes
 
 DOWNLOADS_DIR = Path("data/downloads")
-TIMEOUT_S = 5.0  # to connect, and between two reads
-TRIES = 2
 MAX_BYTES = 64 * 2**30
 OFFICIAL_MAX_BYTES = 2**30  # the largest official file, CIFAR-10, has 170 MB
-CHUNK_BYTES = 2**20
 RESERVE_BYTES = 256 * 2**20  # left free on the disk
 
 Digests = Mapping[str, str]  # of a whole file: {"sha256": hexadecimal}
@@ -45,14 +53,6 @@ class Official:
 class Fetched:
     path: Path
     official: bool
-
-
-class MissingError(SourceError):
-    """The server answers, but has no such file."""
-
-
-class BrokenError(SourceError):
-    """The download failed in a way that another try may mend."""
 
 
 def fetch_official(official: Official) -> Fetched:
@@ -79,14 +79,19 @@ def fetch(url: str, digests: Digests, limit: int = MAX_BYTES) -> Path:
     Args:
         digests: what to verify; empty: nothing, and the file is downloaded each time.
         limit: bytes at which a longer file is refused.
+
+    Raises:
+        ChecksumError: the server sends other bytes, twice.
+        MissingError: the server has no such file.
+        SourceError: it cannot be had, is too long for the limit or the disk, or is a web page.
     """
     target = DOWNLOADS_DIR / name_of(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):  # stages that run side by side want the same weights
         if not (digests and target.exists() and _differs(target, digests) is None):
-            part = target.with_name(f"{target.name}.part")
+            part = Part(target.with_name(f"{target.name}.part"))
             _download_verified(url, part, digests, limit)
-            part.replace(target)
+            part.become(target)
     return target
 
 
@@ -111,7 +116,7 @@ def is_address(text: str) -> bool:
 def name_of(url: str) -> str:
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     if name in ("", "..") or not name.isprintable():
-        raise SourceError(f"{_show(url)} names no file")
+        raise SourceError(f"{show(url)} names no file")
     return name
 
 
@@ -140,71 +145,68 @@ def _find(mirror: str, name: str, digests: Digests) -> Path | None:
     return min(folder.glob(name), default=None)
 
 
-def _download_verified(url: str, part: Path, digests: Digests, limit: int) -> None:
-    for tries_left in reversed(range(TRIES)):
-        if not digests:
-            part.unlink(missing_ok=True)
-        try:
-            _download(url, part, limit)
-            if wrong := _differs(part, digests):
-                part.unlink()
-                raise ChecksumError(f"{_show(url)} sent {wrong}: nothing of it was kept")
-        except (BrokenError, ChecksumError):
-            if not tries_left:
-                raise
-        else:
+def _download_verified(url: str, part: Part, digests: Digests, limit: int) -> None:
+    for is_last in (False, True):  # what was resumed may have been of another file
+        try_repeatedly(lambda: _download(url, part, digests, limit))
+        if not (wrong := _differs(part.path, digests)):
             return
+        part.remove()
+        if is_last:
+            raise ChecksumError(f"{show(url)} sent {wrong}: nothing of it was kept")
 
 
-def _download(url: str, part: Path, limit: int) -> None:
+def _download(url: str, part: Part, digests: Digests, limit: int) -> None:
     """Append what `part` lacks, or all of it if the server cannot resume."""
-    done = part.stat().st_size if part.exists() else 0
-    with _open(url, done) as response:
-        resumed = response.status == 206  # Partial Content
-        done = done if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length and length.isdigit() else None
+    response, done = _open(url, part, bool(digests))
+    with response:
+        length = read_length(response)
+        total = None if length is None else done + length
         _check_limit(url, part, total or 0, limit)
-        require_space(part.parent, (total or 0) - done)
-        with (
-            part.open("ab" if resumed else "wb") as file,
-            track_bytes(part.stem, total, done) as advance,
-        ):
-            try:
-                while chunk := response.read(CHUNK_BYTES):
-                    done += len(chunk)
-                    _check_limit(url, part, done, limit)
-                    require_space(part.parent, len(chunk))
-                    file.write(chunk)
-                    advance(len(chunk))
-            except (OSError, HTTPException) as error:
-                raise BrokenError(f"{_show(url)} broke off: {error}") from None
+        require_space(part.path.parent, (total or 0) - done)
+        done = _receive(url, response, part, done, total, limit)
     if total is not None and done != total:
-        raise BrokenError(f"{_show(url)} broke off after {done:,} of {total:,} bytes")
+        raise BrokenError(f"{show(url)} broke off after {done:,} of {total:,} bytes")
 
 
-def _open(url: str, start: int) -> HTTPResponse:
-    headers = {"User-Agent": "traceable-image-classifier"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    try:
-        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
-        return response
-    except HTTPError as error:
-        if error.code == 416 and start:  # Range Not Satisfiable: the part is no part of this file
-            return _open(url, start=0)
-        kind = MissingError if error.code in (403, 404, 410) else BrokenError
-        raise kind(f"{_show(url)} answers {error.code} {error.reason}") from None
-    except URLError as error:
-        raise SourceError(f"{_show(url)} cannot be reached: {error.reason}") from None
-    except (OSError, HTTPException, ValueError) as error:
-        raise SourceError(f"{_show(url)} cannot be reached: {error}") from None
+def _open(url: str, part: Part, is_verified: bool) -> tuple[HTTPResponse, int]:
+    """Return the server's answer, and how many of the file's bytes it leaves out."""
+    done, version = part.size, part.find_version(show(url))
+    if done and (version or is_verified):
+        with suppress(RangeError):  # the part is no part of this file
+            response = connect(url, ask_for_rest(done, version))
+            if response.status != 206:  # Partial Content
+                return response, 0
+            if read_range(response)[0] == done and (not version or version.fits(response)):
+                return response, done
+            response.close()
+    return connect(url, {}), 0
 
 
-def _check_limit(url: str, part: Path, n_bytes: int, limit: int) -> None:
+def _receive(
+    url: str, response: HTTPResponse, part: Part, done: int, total: int | None, limit: int
+) -> int:
+    """Write the body behind the first `done` bytes, and return how many bytes there are then."""
+    if not done:
+        refuse_page(url, response)
+    with (
+        part.path.open("ab" if done else "wb") as file,
+        track_bytes(part.path.stem, total, done) as advance,
+    ):
+        if not done:
+            part.describe(show(url), response)
+        for piece in read_pieces(url, response):
+            done += len(piece)
+            _check_limit(url, part, done, limit)
+            require_space(part.path.parent, len(piece))
+            file.write(piece)
+            advance(len(piece))
+    return done
+
+
+def _check_limit(url: str, part: Part, n_bytes: int, limit: int) -> None:
     if n_bytes > limit:
-        part.unlink(missing_ok=True)
-        raise SourceError(f"{_show(url)} sends more than the limit of {limit:,} bytes")
+        part.remove()
+        raise SourceError(f"{show(url)} sends more than the limit of {limit:,} bytes")
 
 
 def _differs(path: Path, digests: Digests) -> str | None:
@@ -215,9 +217,3 @@ def _differs(path: Path, digests: Digests) -> str | None:
         if found != expected:
             return f"{algorithm} {found}, not {expected}"
     return None
-
-
-def _show(url: str) -> str:
-    """Return the address without a password or a token."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

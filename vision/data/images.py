@@ -13,6 +13,7 @@ from vision.data.formats import HEAD_BYTES, HEIC, find_format, is_html
 
 MAX_PIXELS = 64 * 10**6  # decoded as they are; Pillow warns from 89 million on
 MAX_LARGE_PIXELS = 192 * 10**6  # decoded one at a time and reduced at once: under 2 GB
+FULL_BITS = 16  # of a pixel that has more than 8
 ORIENTATION = 0x0112  # the tag of EXIF
 TURNS = {  # from what EXIF says to what turns the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,22 +36,23 @@ class Picture(NamedTuple):
     peak: int = 0  # largest value, where a pixel has more than 8 bits; else 0
 
 
-def decode_image(content: bytes, name: str, image_px: int) -> np.ndarray:
+def decode_image(content: bytes, name: str, image_px: int, bits: int = FULL_BITS) -> np.ndarray:
     """Decode a file, upright, and return its central square: (P, P, 3) uint8.
 
     Args:
         name: of the file, for messages; its format is told by its content.
+        bits: of which the upper 8 are kept, where a pixel has more than 8.
 
     Raises:
         ImageError: the file is empty, damaged, too large, or no image.
     """
     try:
-        return read_picture(content, image_px).pixels
+        return read_picture(content, image_px, bits).pixels
     except ImageError as error:
         raise ImageError(f"{name} cannot be read ({error}): remove it or mend it") from None
 
 
-def read_picture(content: bytes, image_px: int, bits: int = 16) -> Picture:
+def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS) -> Picture:
     """Decode a file, upright, and crop its centre.
 
     Args:

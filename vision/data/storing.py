@@ -12,9 +12,9 @@ from vision.base.fetch import require_space
 from vision.base.files import replacing, reserve, write_array, write_json
 from vision.base.progress import track
 from vision.data.dataset import Subset
+from vision.data.images import FULL_BITS
 from vision.data.surveys import (
     FEW,
-    FULL_BITS,
     Survey,
     check_faults,
     describe_sizes,

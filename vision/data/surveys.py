@@ -10,11 +10,10 @@ import numpy as np
 
 from vision.base.errors import ImageError
 from vision.base.files import write_text
-from vision.data.images import count_bits
+from vision.data.images import FULL_BITS, count_bits
 
 SHOWN = 20  # names of broken files in an error; the rest stands in a file
 FEW = 5  # names in a line of a stage's output
-FULL_BITS = 16
 TOO_SMALL = 4  # an image with a side below image_px / 4 is far too small
 TOO_LARGE = 8  # from this multiple of image_px on, most of a photo's detail is thrown away
 

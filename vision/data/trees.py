@@ -24,7 +24,7 @@ from vision.data.formats import (
     can_read_heic,
     find_format,
 )
-from vision.data.images import Picture, read_picture
+from vision.data.images import FULL_BITS, Picture, read_picture
 from vision.data.labels import find_labelled, read_table
 from vision.data.layouts import (
     NEEDS,
@@ -37,7 +37,6 @@ from vision.data.layouts import (
 )
 from vision.data.surveys import (
     FEW,
-    FULL_BITS,
     Survey,
     count_suffixes,
     describe_left_out,
@@ -106,7 +105,7 @@ def open_labelled_tree(path: Path, labels: str, *, skip: bool) -> Tree:
     """List and check the images of a folder or an archive by a table of labels.
 
     Args:
-        labels: the table: a path, or its name inside the folder or archive, or beside it.
+        labels: the table's name inside the folder or archive.
         skip: rows without a file are left out, and said.
 
     Raises:
@@ -312,24 +311,18 @@ def _check_folders(class_depth: int, names: Iterable[str], where: str) -> None:
 
 
 def _load_table(path: Path, labels: str, names: Collection[str]) -> tuple[str, bytes]:
-    """Return a table's name, inside the folder or archive if it is there, and its content."""
-    for file in (Path(labels).expanduser(), path / labels, path.parent / labels):
-        if file.is_file():
-            return _find_inside(path, file) or file.name, file.read_bytes()
+    """Return a table's name inside the folder or archive, where DVC watches it, and its content."""
+    file = path / labels
+    if path.is_dir() and file.is_file() and file.resolve().is_relative_to(path.resolve()):
+        return file.resolve().relative_to(path.resolve()).as_posix(), file.read_bytes()
     if not path.is_dir():
         ends = [name for name in names if f"/{name}".endswith(f"/{labels}")]
         for name, content in read_members(path, ends[:1]):
             return name, content
     raise SourceError(
-        f"data.labels is {labels!r}, which is neither here nor inside or beside {path.name}: give "
-        "the path of a .csv or .parquet file"
+        f"data.labels is {labels!r}, which {path.name} does not hold: put the .csv or .parquet "
+        "file there, so that DVC sees when it changes"
     )
-
-
-def _find_inside(folder: Path, file: Path) -> str | None:
-    """Return a file's name inside a folder, if it lies there."""
-    path, folder = file.resolve(), folder.resolve()
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else None
 
 
 def _suggest_table(others: list[str]) -> str:

@@ -6,6 +6,7 @@ for small images. The code is ours, so figures cannot be set beside published on
 """
 
 import io
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,7 @@ BRIGHTNESS = (0.05, 0.1, 0.15, 0.2, 0.3)  # added to values in 0..1
 CONTRAST = (0.75, 0.5, 0.4, 0.3, 0.15)  # of the distance from the image's mean
 JPEG_QUALITY = (80, 65, 58, 50, 40)
 PIXELATION = (0.95, 0.9, 0.85, 0.75, 0.65)  # of the side, before it is enlarged again
+VALUES_AT_ONCE = 2**22  # in floating point; more is no faster
 
 Spoil = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -31,7 +33,26 @@ def corrupt(images: np.ndarray, kind: str, severity: int, seed: int) -> np.ndarr
         severity: 1 to 5.
         seed: of the noise.
     """
-    return CORRUPTIONS[kind](images, severity - 1, np.random.default_rng([seed, severity]))
+    return start_corruption(kind, severity, seed)(images)
+
+
+def start_corruption(kind: str, severity: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what spoils one batch after the other, as `corrupt` does all of them at once.
+
+    It computes in pieces of VALUES_AT_ONCE, as values in floating point take many times the room
+    of bytes.
+    """
+    rng = np.random.default_rng([seed, severity])
+
+    def spoil(images: np.ndarray) -> np.ndarray:
+        spoilt = np.empty(images.shape, np.uint8)
+        n_at_once = max(1, VALUES_AT_ONCE // math.prod(images.shape[1:]))
+        for start in range(0, len(images), n_at_once):
+            piece = slice(start, start + n_at_once)
+            spoilt[piece] = CORRUPTIONS[kind](images[piece], severity - 1, rng)
+        return spoilt
+
+    return spoil
 
 
 def add_noise(images: np.ndarray, degree: int, rng: np.random.Generator) -> np.ndarray:

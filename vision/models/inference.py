@@ -1,7 +1,7 @@
 """Run a network over images, on the GPU where there is one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -69,14 +69,16 @@ def predict_logits(
     Args:
         title: of the progress bar; "" shows none.
     """
-    device = next(model.parameters()).device
-    classify = Classifier(model, spec).eval()
-    order = torch.arange(len(data))
+    device, order = next(model.parameters()).device, torch.arange(len(data))
     batches = iterate_batches(data, order, batch_size, device)
     if title:
         batches = track(batches, title, total=count_batches(len(data), batch_size))
-    parts = []
+    return predict_batches(model, spec, (batch.images for batch in batches))
+
+
+def predict_batches(model: nn.Module, spec: ModelSpec, batches: Iterable[Tensor]) -> np.ndarray:
+    """Return the logits of every image of the batches, (B, H, W, 3) uint8: (n, classes) float32."""
+    device = next(model.parameters()).device
+    classify = Classifier(model, spec).eval()
     with inferring(device, spec):
-        for batch in batches:
-            parts.append(classify(batch.images).cpu().numpy())
-    return np.concatenate(parts)
+        return np.concatenate([classify(images.to(device)).cpu().numpy() for images in batches])

@@ -140,11 +140,11 @@ class Results:
         temperature = self.find_temperature(self.best)
         return find_label_issues(self.best.test_logits, self.images.test_labels, temperature)
 
-    def judge_without_duplicates(self, run: Run) -> float:
-        """Return a model's accuracy on the test images that have no twin in training."""
+    def judge_without_duplicates(self, run: Run) -> float | None:
+        """Return a model's accuracy on the test images that have no twin in training, if any."""
         right = run.test_logits.argmax(1) == self.images.test_labels
         right = np.delete(right, [pair["test"] for pair in self.duplicates["pairs"]])
-        return float(right.mean()) if len(right) else float("nan")
+        return float(right.mean()) if len(right) else None
 
     def find(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)

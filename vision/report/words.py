@@ -176,14 +176,33 @@ def describe_duplicates(results: Results) -> str:
     """Say how many test images are in training too, and what the best model is worth without."""
     pairs, n = results.duplicates["pairs"], results.duplicates["n_test"]
     exact = sum(pair["is_exact"] for pair in pairs)
+    capped = _describe_cap(results.duplicates.get("capped"))
     if not pairs:
-        return f"None of the {n:,} test images has a twin among the training images."
+        return f"None of the {n:,} test images has a twin among the training images.{capped}"
     best = results.best
     without = results.judge_without_duplicates(best)
+    if without is None:
+        return (
+            f"All {n:,} test images have a twin among the training images, {exact:,} of them pixel "
+            f"for pixel. None is left on which to measure the accuracy of {best.label} without "
+            f"twins.{capped}"
+        )
     return (
         f"{len(pairs):,} of the {n:,} test images have a twin among the training images, {exact:,} "
         f"of them pixel for pixel. On the others the accuracy of {best.label} is "
-        f"{percent(without)}, {compare(without, best.metrics['accuracy'])} that on all."
+        f"{percent(without)}, {compare(without, best.metrics['accuracy'])} that on all.{capped}"
+    )
+
+
+def _describe_cap(capped: dict[str, int] | None) -> str:
+    """Say which pairs of images were not compared, if any were left out."""
+    if not capped:
+        return ""
+    return (
+        f" {capped['images']:,} test images have a perceptual hash close to that of more than "
+        f"{capped['compared']:,} training images; each was compared with the "
+        f"{capped['compared']:,} closest and with an exact copy, and {capped['pairs_left_out']:,} "
+        "pairs were left out: more twins are possible."
     )
 
 

@@ -1,5 +1,6 @@
 """Classify image files with a trained model, prepared as its training images were."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -11,13 +12,15 @@ import torch
 from scipy.special import softmax
 
 from vision.base.errors import ImageError, PipelineError
+from vision.data.dataset import RAW_DIR, load_manifest
 from vision.data.formats import FORMATS
-from vision.data.images import decode_image
+from vision.data.images import FULL_BITS, decode_image
 from vision.models.inference import Classifier, inferring, prepare_device
 from vision.models.networks import load_model
 
 MODELS_DIR = Path("data/models")
 BATCH = 64
+MAX_SUFFIXES = 5  # named of the files in a folder without images
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,19 @@ class Prediction:
     error: str = ""
 
 
+def read_bits() -> int:
+    """Return how many bits hold the values of the training images, where they had more than 8."""
+    manifest = RAW_DIR / "manifest.json"
+    return int(load_manifest().get("bits", FULL_BITS)) if manifest.exists() else FULL_BITS
+
+
 class Predictor:
     """A trained model, ready for image files."""
 
     def __init__(self, path: Path) -> None:
         model, self.spec = load_model(path)
         self.device = prepare_device()
+        self.bits = read_bits()
         self.classify = Classifier(model, self.spec).eval().to(self.device)
 
     def predict(self, files: Iterable[str], top: int) -> Iterator[Prediction]:
@@ -50,8 +60,10 @@ class Predictor:
         for file in files:
             try:
                 images.append(self._open(file))
-            except (ImageError, OSError) as error:
+            except ImageError as error:
                 errors[file] = str(error)
+            except OSError as error:
+                errors[file] = f"{file}: {error.strerror}"
         ranked = iter(self._rank(images, top))
         for file in files:
             yield (
@@ -61,7 +73,9 @@ class Predictor:
             )
 
     def _open(self, file: str) -> np.ndarray:
-        return decode_image(Path(file).read_bytes(), file, self.spec.image_px)
+        if Path(file).is_dir():
+            raise ImageError(f"no images in {file}: {count_others(Path(file))}")
+        return decode_image(Path(file).read_bytes(), file, self.spec.image_px, self.bits)
 
     def _rank(
         self, images: list[np.ndarray], top: int
@@ -97,15 +111,31 @@ def find_model(name: str) -> Path:
 
 
 def list_files(arguments: Iterable[str]) -> list[str]:
-    """Return the files that arguments name: files, folders with all images in them, or globs."""
+    """Return the files that arguments name: files, folders with all images in them, or globs.
+
+    A folder without images, or a glob that fits nothing, is returned as it is.
+    """
     found: list[str] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found += sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in FORMATS)
+            images = (str(file) for file in path.rglob("*") if file.suffix.lower() in FORMATS)
+            found += sorted(images) or [argument]
         elif path.exists():
             found.append(argument)
         else:
             matches = glob(argument, recursive=True)  # noqa: PTH207 - takes absolute ones too
             found += sorted(matches) or [argument]
     return list(dict.fromkeys(found))
+
+
+def count_others(folder: Path) -> str:
+    """Say how many files are in a folder that has no images, and their suffixes, frequent first."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    suffixes = sorted(file.suffix.lower() or "no suffix" for file in files)
+    if not suffixes:
+        return "there are no files in it"
+    counts = Counter(suffixes)
+    names = [name for name, _ in counts.most_common(MAX_SUFFIXES)]
+    shown = ", ".join(names + ["..."] * (len(counts) > len(names)))
+    return f"{len(suffixes):,} other file{'s' * (len(suffixes) > 1)} ({shown})"

@@ -151,11 +151,14 @@ def test_kaggles_table_and_its_test_images_without_labels_are_read(
 
 
 @pytest.mark.usefixtures("workspace")
-def test_one_flat_folder_is_read_by_a_table_beside_it(tmp_path: Path) -> None:
+def test_one_flat_folder_is_read_by_a_table_in_it(tmp_path: Path) -> None:
     files = {"cat.0.jpg": RED, "cat.1.jpg": RED, "dog.0.jpg": BLUE, "dog.1.jpg": BLUE}
     root = write_folder(tmp_path / "pets", files)
     rows = "".join(f"{name},{name[:3]}\n" for name in files)
     (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
+    with pytest.raises(SourceError, match="which pets does not hold: put"):
+        save(root, "../labels.csv")
+    (tmp_path / "labels.csv").rename(root / "labels.csv")
     assert save(root, "labels.csv") == ["4 images in 2 classes, from the folder pets."]
 
 
@@ -172,7 +175,7 @@ def test_rows_without_a_file_are_an_error_or_left_out(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("workspace")
 def test_a_table_that_is_not_there_or_of_other_files_is_an_error(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "pets", {"1.jpg": RED, "t.csv": b"file,label\n1,\n"})
-    with pytest.raises(SourceError, match=r"data\.labels is 'no\.csv', which is neither here nor"):
+    with pytest.raises(SourceError, match=r"data\.labels is 'no\.csv', which pets does not hold"):
         save(root, "no.csv")
     with pytest.raises(DataError, match=r"t\.csv has no label for any image of pets"):
         save(root, "t.csv")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from vision.evaluation import corruptions
+from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, start_corruption
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 
@@ -24,6 +25,18 @@ def test_the_seed_decides_and_the_images_stay(kind: str) -> None:
     assert spoilt.shape == IMAGES.shape
     assert np.array_equal(spoilt, corrupt(IMAGES, kind, 3, 7))
     assert np.array_equal(IMAGES, before)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_batches_and_pieces_give_the_same_bytes_as_all_at_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.random.default_rng(2).integers(0, 256, (7, 15, 15, 3), dtype=np.uint8)
+    whole = corrupt(images, kind, 4, 3)
+    monkeypatch.setattr(corruptions, "VALUES_AT_ONCE", 2 * 15 * 15 * 3)
+    spoil = start_corruption(kind, 4, 3)
+    parts = [spoil(part) for part in np.array_split(images, [3, 4])]
+    assert np.array_equal(np.concatenate(parts), whole)
 
 
 def test_noise_has_the_strength_that_it_says() -> None:

@@ -13,7 +13,7 @@ from vision.data.dataset import ImageSet
 from vision.data.subsets import take_evenly
 from vision.evaluation.attention import explain, find_layer
 from vision.evaluation.cost import count_flops, measure_cost
-from vision.evaluation.duplicates import correlate, find_duplicates
+from vision.evaluation.duplicates import MAX_CANDIDATES, correlate, find_duplicates
 from vision.models.inference import Classifier
 from vision.models.networks import ModelSpec, build_model, save_model
 
@@ -34,13 +34,31 @@ def test_twins_are_found_exact_or_nearly_so_and_others_are_not() -> None:
     test[7] = np.clip(train[2].astype(int) + 3, 0, 255)
     images, labels = np.concatenate([train, test]), np.zeros(70, np.int64)
     sets = [ImageSet(images, labels, rows, CLASSES) for rows in (np.arange(40), np.arange(40, 70))]
-    found = find_duplicates(*sets, max_distance=4, min_correlation=0.9)
+    found, capped = find_duplicates(*sets, max_distance=4, min_correlation=0.9)
+    assert capped is None
     assert [(twin.test, twin.train, twin.is_exact) for twin in found] == [
         (3, 11, True),
         (7, 2, False),
     ]
     assert found[0].correlation == 1
     assert 0.99 < found[1].correlation < 1
+
+
+def test_of_nearly_equal_images_the_nearest_are_compared_and_a_copy_is_found() -> None:
+    scene = make_scenes(1, 0)
+    rng = np.random.default_rng(0)
+    images = np.clip(scene + rng.integers(0, 4, (220, 32, 32, 3)), 0, 255).astype(np.uint8)
+    images[-1] = images[200]  # the last of the training images that look alike
+    images[0] = 0  # as nothing else
+    labels = np.zeros(len(images), np.int64)
+    rows = (np.arange(201), np.arange(201, 220))
+    sets = [ImageSet(images, labels, each, CLASSES) for each in rows]
+    found, capped = find_duplicates(*sets, max_distance=8, min_correlation=0.9)
+    assert len(found) == 19
+    assert [(twin.test, twin.train) for twin in found if twin.is_exact] == [(18, 200)]
+    assert capped
+    assert capped.images == 19
+    assert 19 * (200 - MAX_CANDIDATES - 1) <= capped.pairs_left_out <= 19 * (200 - MAX_CANDIDATES)
 
 
 def test_two_images_correlate_by_what_is_in_them() -> None:

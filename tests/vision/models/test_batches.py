@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -46,10 +48,21 @@ def test_input_is_resized_to_what_the_network_sees(input_px: int) -> None:
     assert torch.allclose(x, torch.tensor(0.2))
 
 
-def test_channel_statistics_are_those_of_the_subset() -> None:
+def test_channel_statistics_are_those_of_the_subset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.models.batches.PIXELS_AT_ONCE", 4)  # one image
     images = np.zeros((3, 2, 2, 3), np.uint8)
     images[0, :, :, 0], images[1, :, :, 0], images[2] = 0, 255, 99
     data = ImageSet(images, np.zeros(3, np.int64), np.array([0, 1]), ("a",))
-    mean, std = measure_channels(data, chunk=1)
+    mean, std = measure_channels(data)
     assert mean == (0.5, 0.0, 0.0)
     assert std == pytest.approx((0.5, 1e-6, 1e-6))
+
+
+def test_channel_statistics_take_little_memory() -> None:
+    images = np.broadcast_to(np.uint8(7), (200, 224, 224, 3))  # 240 MB as values of 8 bytes
+    data = ImageSet(images, np.zeros(200, np.int64), np.arange(200), ("a",))
+    tracemalloc.start()
+    measure_channels(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6

@@ -463,6 +463,25 @@ def test_no_twins_are_said_too(tmp_path, monkeypatch):
     )
 
 
+def test_where_all_have_twins_no_accuracy_is_made_up(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    results.duplicates["pairs"] *= 60
+    for test, pair in enumerate(results.duplicates["pairs"]):
+        results.duplicates["pairs"][test] = pair | {"test": test}
+    words = describe_duplicates(results)
+    assert words.startswith("All 60 test images have a twin among the training images, 0 of them")
+    assert "None is left on which to measure the accuracy" in words
+    assert "nan" not in words
+
+
+def test_pairs_that_were_not_compared_are_said(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    results.duplicates["capped"] = {"images": 12, "compared": 50, "pairs_left_out": 3456}
+    words = describe_duplicates(results)
+    assert "12 test images have a perceptual hash close to that of more than 50 training" in words
+    assert "3,456 pairs were left out: more twins are possible." in words
+
+
 def test_the_model_card_is_that_of_the_best_model_and_escapes_names(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch, classes=HOSTILE, official=False)
     card = render_model_card(results)

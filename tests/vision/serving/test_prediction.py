@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tests.conftest import CLASSES, make_images
 from vision.base.errors import PipelineError
+from vision.base.files import write_json
 from vision.data.dataset import ImageSet
 from vision.models.inference import predict_logits
 from vision.models.networks import ModelSpec, build_model, load_model, save_model
@@ -53,6 +54,14 @@ def test_files_are_judged_as_the_stage_judges_them(trained: Path) -> None:
         assert prediction.probabilities == pytest.approx(sorted(row, reverse=True), abs=1e-5)
 
 
+def test_grey_of_12_bits_is_scaled_as_the_training_images_were(trained: Path) -> None:
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(trained / "bright.png")
+    dark = Predictor(find_model("mine"))._open("bright.png")
+    write_json(Path("data/raw/manifest.json"), {"bits": 12})
+    bright = Predictor(find_model("mine"))._open("bright.png")
+    assert (dark.max(), bright.min()) == (15, 255)
+
+
 def test_files_folders_and_globs_are_found_once_each(trained: Path) -> None:
     (trained / "photos/notes.txt").touch()
     every = [f"photos/{name}.png" for name in CLASSES]
@@ -81,17 +90,47 @@ def test_csv_and_json_hold_the_same() -> None:
 def test_bad_files_are_named_and_skipped(trained: Path) -> None:
     (trained / "photos/broken.png").write_bytes(b"no image")
     (trained / "photos/notes.txt").touch()
-    status, text, errors = call("photos", "photos/notes.txt", "photos/none.png", "--format", "csv")
-    assert status == 0
-    assert text.count("\n") == 1 + 3 * 3
-    assert errors.count("skipped: ") == 3
+    status, text, errors = call("photos", "photos/notes.txt", "photos/none.png")
+    assert status == 3
+    assert all(name in text for name in CLASSES)
+    assert errors.count("skipped: ") == errors.count("\n") == 3
     for file in ("broken.png", "notes.txt", "none.png"):
         assert file in errors
+
+
+def test_bad_files_are_rows_in_csv_and_json(trained: Path) -> None:
+    (trained / "photos/broken.png").write_bytes(b"no image")
+    status, text, _ = call("photos", "--format", "csv", "--top", "1")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert status == 3
+    assert [Path(row["file"]).stem for row in rows] == ["blue", "broken", "green", "red"]
+    assert [bool(row["error"]) for row in rows] == [False, True, False, False]
+    found = json.loads(call("photos", "--format", "json", "--top", "1")[1])
+    assert [row["error"] and row["file"] in row["error"] for row in found] == [
+        None,
+        True,
+        None,
+        None,
+    ]
+    assert [len(row["predictions"]) for row in found] == [1, 0, 1, 1]
 
 
 def test_nothing_but_bad_files_is_an_error(trained: Path) -> None:
     (trained / "photos/broken.png").write_bytes(b"no image")
     assert call("photos/broken.png")[0] == 1
+
+
+def test_a_folder_without_images_is_one_line_that_says_what_it_has(trained: Path) -> None:
+    others = trained / "others"
+    (others / "more").mkdir(parents=True)
+    assert call("others") == (1, "", "no images in others: there are no files in it\n")
+    (others / "clip.MOV").touch()
+    assert call("others") == (1, "", "no images in others: 1 other file (.mov)\n")
+    for name in ("b.mov", "LICENSE", "more/a.txt", "a.txt.1", "b.2", "c.3"):
+        (others / name).touch()
+    shown = "no images in others: 7 other files (.mov, .1, .2, .3, .txt, ...)\n"
+    assert call("others") == (1, "", shown)
+    assert call("others", "photos")[::2] == (3, f"skipped: {shown}")
 
 
 @pytest.mark.usefixtures("trained")
