@@ -7,7 +7,7 @@ import pytest
 from stages import download, download_weights
 from stages.runner import run_stage
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder
-from vision.data.sources import save_raw
+from vision.data.storing import save_raw
 
 DVC = """
 stages:
