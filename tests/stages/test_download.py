@@ -72,9 +72,10 @@ def test_a_photo_that_changes_while_it_is_read_fails_the_stage(
     write_folder(workspace / "pets", PETS)
     set_source("pets")
 
-    def save(*arguments: Any) -> None:
-        save_raw(*arguments)
+    def save(*arguments: Any) -> list[str]:
+        lines = save_raw(*arguments)
         Path("pets/cats/1.png").write_bytes(BLUE)
+        return lines
 
     monkeypatch.setattr(download, "save_raw", save)
     assert run_download() == 1

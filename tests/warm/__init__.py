@@ -1,8 +1,7 @@
 """Commands that start at once, as the pipeline's tests need hundreds of them.
 
 Python takes seconds to import torch, torchvision and scikit-learn. A server has done so once; each
-command is a fork of it, which finds them imported and imports the project's own modules anew. Of
-ResNet18 it finds a narrow one, and figures are sketches: what is tested is which stages run.
+command is a fork of it, which finds them imported and imports the project's own modules anew.
 """
 
 import os

@@ -38,7 +38,6 @@ def import_all() -> None:
         importlib.import_module(f"stages.{path.stem}")
     for name in LATER:
         importlib.import_module(name)
-    importlib.import_module("tests.warm.small").replace()
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
     sys.meta_path[:] = finders

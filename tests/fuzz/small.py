@@ -1,4 +1,4 @@
-"""Small networks and quick figures, for all that the warm commands run.
+"""Small networks and quick figures, for stages of which only their runs are tested.
 
 Not for a process that tests: what is replaced here is replaced for all that runs in it.
 """
