@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from vision.base.errors import PipelineError
 from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
-from vision.base.params import PARAMS_FILE, get_value, read_params
+from vision.base.params import PARAMS_FILE, flatten, read_params
 
 
 def make_tree(tree: Path) -> None:
@@ -50,9 +50,9 @@ def bring_source(tree: Path, root: Path) -> None:
     Raises:
         PipelineError: the images are given by a path that leaves the project.
     """
-    if tree == root:
+    source = dict(flatten(read_params(tree / PARAMS_FILE))).get("data.source")
+    if tree == root or not isinstance(source, str):
         return
-    source = str(get_value(read_params(tree / PARAMS_FILE), "data.source"))
     path = Path(source)
     if path.is_absolute() or (tree / path).exists() or not (root / path).exists():
         return
