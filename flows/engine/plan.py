@@ -313,7 +313,9 @@ def _describe_change(
     restored = [name for name in owners if verdicts[name] == "restore"]
     if restored:
         return f"{' and '.join(restored)} gives something else"
-    return f"{dep.def_path} {'changed' if found else 'is missing'}"
+    if not found:
+        return f"{dep.def_path} is missing"
+    return f"{dep.def_path} {'changed' if dep.hash_info else 'is new'}"
 
 
 def _diff_params(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
