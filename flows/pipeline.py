@@ -41,6 +41,7 @@ from vision.base.errors import PipelineError
 
 TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")
+RESULTS = ("reports/metrics.json", "reports/report.html")  # git keeps the first alone
 LAST_LOOKS = 3  # at what DVC holds for current, each time after running what it did not
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
 
@@ -96,7 +97,7 @@ def pipeline(
         states = run_plan(plan, root, tree, force, jobs)
         states |= run_missed(plan, states, root, tree, jobs)
         failures = [str(state.message) for state in states.values() if _failed(state)]
-        if not failures and (tree / "reports/metrics.json").exists():
+        if not failures and all((tree / path).exists() for path in RESULTS):
             is_new = any(state.name != STATE_NAMES["cached"] for state in states.values())
             publish_results(tree, _keep_page(tree, root, chosen), is_new)
         if tree != root:

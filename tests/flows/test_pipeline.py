@@ -28,6 +28,7 @@ from tests.flows.toy import (
     wait_until,
 )
 from tests.projects import ROOT
+from vision.base.files import write_json
 from vision.base.params import PARAMS_FILE, read_params
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
@@ -187,6 +188,15 @@ def test_an_unfinished_experiment_is_not_saved_as_if_it_were(toy: Path) -> None:
     ran = {name for name, word in read_states("whole").items() if word == "Completed"}
     assert state.is_completed()
     assert ran == {"report"}
+
+
+def test_a_part_of_a_run_in_its_own_tree_needs_no_report(toy: Path) -> None:
+    """Git keeps the metrics, but not the page that the report would be shown from."""
+    os.chdir(toy)
+    write_json(toy / "reports/metrics.json", {"models": {}})
+    git(toy, "add", "--all")
+    git(toy, "commit", "--quiet", "--message", "Metrics")
+    assert run("part", targets=["train@slow"], isolated=True).is_completed()
 
 
 def test_a_failure_names_the_cause_and_spares_what_does_not_depend_on_it(new_toy: Path) -> None:
