@@ -31,12 +31,16 @@ RECIPES = ("baselines", "finetune")  # sections that hold a recipe under each na
 
 
 def check_params(params: Mapping[str, Any], root: Path = Path()) -> None:
-    """Raise a ParamsError for the first key or value that a stage would refuse.
+    """Check each key and value as the stages would.
 
     The params of another project, without `models`, are not looked at.
 
     Args:
         root: the project, in which `data.source` must lie, or be a full path.
+
+    Raises:
+        ParamsError: naming the first key that is wrong.
+        SourceError: `data.source` is not there.
     """
     if "models" not in params:
         return
@@ -50,11 +54,7 @@ def check_params(params: Mapping[str, Any], root: Path = Path()) -> None:
         check_section(key, params[key], schema)
     for section in RECIPES:
         _check_recipes(section, params)
-    if not (root / params["data"]["source"]).exists():
-        raise ParamsError(
-            f"data.source is {params['data']['source']!r}, which does not exist: give a file in "
-            "sources/, or the path of a folder or archive of images"
-        )
+    check_section("data", params["data"], DataParams).locate(root)
 
 
 def _check_recipes(section: str, params: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from dvc.config import Config
 from filelock import FileLock
 
+from flows.engine.overrides import SOURCE
 from vision.base.errors import PipelineError
 from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
 from vision.base.params import PARAMS_FILE, flatten, read_params
@@ -50,7 +51,7 @@ def bring_source(tree: Path, root: Path) -> None:
     Raises:
         PipelineError: the images are given by a path that leaves the project.
     """
-    source = dict(flatten(read_params(tree / PARAMS_FILE))).get("data.source")
+    source = dict(flatten(read_params(tree / PARAMS_FILE))).get(SOURCE)
     if tree == root or not isinstance(source, str):
         return
     path = Path(source)
@@ -58,7 +59,7 @@ def bring_source(tree: Path, root: Path) -> None:
         return
     if ".." in path.parts:
         full = (root / path).resolve()
-        raise PipelineError(f"data.source is {source!r}: for a tree of its own write {full}")
+        raise PipelineError(f"{SOURCE} is {source!r}: for a tree of its own write {full}")
     (tree / path).parent.mkdir(parents=True, exist_ok=True)
     (tree / path).symlink_to((root / path).resolve())
 

@@ -28,6 +28,7 @@ MAX_TOTAL_BYTES = 64 * 2**30
 MAX_RATIO = 200  # unpacked to packed, of the archive so far; photographs stay below 2
 HARMLESS_BYTES = 32 * 2**20  # an archive that unpacks to less is no bomb at any ratio
 GONE = "pack it anew"
+UTF8_FLAG = 0x800  # of a zip's member: its name is UTF-8, not cp437
 NEITHER = "is neither a file nor a folder: links and devices are refused"
 DAMAGE: tuple[type[Exception], ...] = (
     tarfile.TarError,
@@ -42,9 +43,6 @@ DAMAGE: tuple[type[Exception], ...] = (
 )
 
 
-UTF8_FLAG = 0x800  # of a zip's member: its name is UTF-8, not cp437
-
-
 @dataclass(frozen=True)
 class Member:
     name: str  # as the archive has it
@@ -53,15 +51,6 @@ class Member:
     is_folder: bool
     read: Callable[[int], bytes]  # so many bytes from its start; all for -1
     target: str = ""  # of a hard link: the clean name of the file that it is
-
-
-def list_members(path: Path) -> list[str]:
-    """Return the names of all files, and of folders with a `/` at the end; check every member.
-
-    Raises:
-        ArchiveError: naming the archive and the member that is refused.
-    """
-    return list(read_heads(path))
 
 
 def read_heads(path: Path) -> dict[str, bytes]:

@@ -26,13 +26,7 @@ DIGITS_MAX = 16  # grey levels of scikit-learn's digits
 
 def open_source(params: DataParams) -> RawImages:
     """Find, fetch and check what `data.source` names: images, or a file that describes them."""
-    path, image_px = Path(params.source), params.image_px
-    if not path.exists():
-        raise SourceError(
-            f"data.source is {params.source!r}, which does not exist: give the path of a folder or "
-            "archive of CLASS/ images, or of a file that describes them, such as "
-            "sources/digits.yaml"
-        )
+    path, image_px = params.locate(), params.image_px
     if not is_description(path):
         return open_user_images(path.resolve(), params)
     source = read_source(path)

@@ -13,6 +13,7 @@ from vision.base.files import write_text
 from vision.data.images import FULL_BITS, count_bits
 
 SHOWN = 20  # names of broken files in an error; the rest stands in a file
+NO_SUFFIX = "none"
 FEW = 5  # names in a line of a stage's output
 TOO_SMALL = 4  # an image with a side below image_px / 4 is far too small
 TOO_LARGE = 8  # from this multiple of image_px on, most of a photo's detail is thrown away
@@ -79,8 +80,8 @@ def describe_sizes(survey: Survey, image_px: int) -> list[str]:
 
 
 def count_suffixes(names: Iterable[str]) -> dict[str, int]:
-    """Count files by suffix, in lower case; files without one by `none`."""
-    counts = Counter(PurePosixPath(name).suffix.lower() or "none" for name in names)
+    """Count files by suffix, in lower case; files without one by NO_SUFFIX."""
+    counts = Counter(PurePosixPath(name).suffix.lower() or NO_SUFFIX for name in names)
     return {show(suffix): counts[suffix] for suffix in sorted(counts)}
 
 

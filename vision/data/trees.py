@@ -137,7 +137,7 @@ def make_tree(
     layout: Layout,
     images: dict[str, str],
     others: list[str],
-    heads: Iterable[str],
+    heads: Collection[str],
 ) -> Tree:
     """Check a layout, and say what is left out.
 
@@ -187,7 +187,7 @@ def sort_files(heads: dict[str, bytes], where: str) -> tuple[dict[str, str], lis
     """
     images: dict[str, str] = {}
     others = []
-    for name in sorted(name for name in heads if not (name.endswith("/") or _is_clutter(name))):
+    for name in sorted(name for name in heads if not name.endswith("/")):
         suffix = PurePosixPath(name).suffix.lower()
         if format_ := find_format(heads[name]) or FORMATS.get(suffix):
             images[name] = format_
@@ -228,9 +228,12 @@ def decode_files(
 
 
 def list_heads(path: Path) -> dict[str, bytes]:
-    """Return the first bytes of each file by its name; folders have a `/` at the end."""
+    """Return the first bytes of each file by its name; folders have a `/` at the end.
+
+    Hidden files are left out.
+    """
     if not path.is_dir():
-        return read_heads(path)
+        return {name: head for name, head in read_heads(path).items() if not _is_clutter(name)}
     heads = {}
     for name in list_folder(path):
         heads[name] = b"" if name.endswith("/") else _read_file(path, name, HEAD_BYTES)
@@ -300,11 +303,10 @@ def _read_file(root: Path, name: str, n_bytes: int = -1) -> bytes:
         raise SourceError(f"{root.name}/{name} cannot be read: {error.strerror}") from None
 
 
-def _check_folders(class_depth: int, names: Iterable[str], where: str) -> None:
+def _check_folders(class_depth: int, names: Collection[str], where: str) -> None:
     """Raise an error for a class folder without any file."""
-    clean = [name for name in names if not _is_clutter(name)]
-    filled = {str(parent) for name in clean for parent in PurePosixPath(name).parents}
-    for name in sorted(clean):
+    filled = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    for name in sorted(names):
         depth = len(PurePosixPath(name).parts)
         if name.endswith("/") and name[:-1] not in filled and depth == class_depth + 1:
             raise SourceError(f"{where}/{name} holds no images: {NEEDS}")

@@ -25,22 +25,16 @@ VALUES_AT_ONCE = 2**22  # in floating point; more is no faster
 Spoil = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
-def corrupt(images: np.ndarray, kind: str, severity: int, seed: int) -> np.ndarray:
-    """Return spoilt copies of (n, P, P, 3) uint8 images.
+def start_corruption(kind: str, severity: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what makes spoilt copies of (n, P, P, 3) uint8 images, one batch after the other.
+
+    Batches of any size give what all images at once would. It computes in pieces of VALUES_AT_ONCE,
+    as values in floating point take many times the room of bytes.
 
     Args:
         kind: a key of CORRUPTIONS.
         severity: 1 to 5.
         seed: of the noise.
-    """
-    return start_corruption(kind, severity, seed)(images)
-
-
-def start_corruption(kind: str, severity: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what spoils one batch after the other, as `corrupt` does all of them at once.
-
-    It computes in pieces of VALUES_AT_ONCE, as values in floating point take many times the room
-    of bytes.
     """
     rng = np.random.default_rng([seed, severity])
 

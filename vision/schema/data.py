@@ -1,9 +1,11 @@
 """`data` of params.yaml: what is fetched, and the side at which it is stored."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from vision.base.errors import SourceError
 from vision.base.params import Section
 
 DESCRIBED = ("cifar10", "digits")  # in sources/
@@ -26,3 +28,20 @@ class DataParams(Section):
                 "and its name here"
             )
         return source
+
+    def locate(self, root: Path = Path()) -> Path:
+        """Return the path of the source.
+
+        Args:
+            root: the project, in which it lies, unless it is a full path.
+
+        Raises:
+            SourceError: there is nothing.
+        """
+        if not (path := root / self.source).exists():
+            raise SourceError(
+                f"data.source is {self.source!r}, which does not exist: give the path of a folder "
+                "or archive of images, or of a file that describes them, such as "
+                "sources/digits.yaml"
+            )
+        return path

@@ -1,6 +1,5 @@
 """Classify image files with a trained model, prepared as its training images were."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -15,6 +14,7 @@ from vision.base.errors import ImageError, PipelineError
 from vision.data.dataset import RAW_DIR, load_manifest
 from vision.data.formats import FORMATS
 from vision.data.images import FULL_BITS, decode_image
+from vision.data.surveys import NO_SUFFIX, count_suffixes
 from vision.models.inference import Classifier, inferring, prepare_device
 from vision.models.networks import load_model
 
@@ -131,11 +131,10 @@ def list_files(arguments: Iterable[str]) -> list[str]:
 
 def count_others(folder: Path) -> str:
     """Say how many files are in a folder that has no images, and their suffixes, frequent first."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    suffixes = sorted(file.suffix.lower() or "no suffix" for file in files)
-    if not suffixes:
+    counts = count_suffixes(str(file) for file in folder.rglob("*") if file.is_file())
+    if not (n_files := sum(counts.values())):
         return "there are no files in it"
-    counts = Counter(suffixes)
-    names = [name for name, _ in counts.most_common(MAX_SUFFIXES)]
-    shown = ", ".join(names + ["..."] * (len(counts) > len(names)))
-    return f"{len(suffixes):,} other file{'s' * (len(suffixes) > 1)} ({shown})"
+    kinds = sorted(counts, key=lambda kind: -counts[kind])
+    names = ["no suffix" if kind == NO_SUFFIX else kind for kind in kinds[:MAX_SUFFIXES]]
+    shown = ", ".join(names + ["..."] * (len(kinds) > len(names)))
+    return f"{n_files:,} other file{'s' * (n_files > 1)} ({shown})"

@@ -22,12 +22,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "PAUSES_S", (0.01, 0.02))
-    monkeypatch.setattr(connections, "TIMEOUT_S", 0.2)
-
-
-@pytest.fixture
 def site() -> Iterator[Site]:
     with serving(a=CONTENT) as site:
         yield site

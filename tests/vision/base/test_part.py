@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.vision.base.servers import Site, serving
-from vision.base import connections
 from vision.base.errors import SourceError
 from vision.base.fetch import DOWNLOADS_DIR, fetch
 
@@ -18,11 +17,9 @@ VERSIONS = [{"ETag": '"1"'}, {"Last-Modified": DATE}, {"ETag": 'W/"1"', "Last-Mo
 
 
 @pytest.fixture(autouse=True)
-def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(connections, "PAUSES_S", (0.01, 0.02))
-    monkeypatch.setattr(connections, "TIMEOUT_S", 0.2)
 
 
 @pytest.fixture

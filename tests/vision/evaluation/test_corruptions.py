@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vision.evaluation import corruptions
-from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, start_corruption
+from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, start_corruption
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 
@@ -10,7 +10,7 @@ IMAGES = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_a_higher_severity_changes_more(kind: str) -> None:
     changes = [
-        np.abs(corrupt(IMAGES, kind, severity, 0).astype(float) - IMAGES).mean()
+        np.abs(start_corruption(kind, severity, 0)(IMAGES).astype(float) - IMAGES).mean()
         for severity in SEVERITIES
     ]
     assert changes[0] > 0
@@ -20,10 +20,10 @@ def test_a_higher_severity_changes_more(kind: str) -> None:
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_the_seed_decides_and_the_images_stay(kind: str) -> None:
     before = IMAGES.copy()
-    spoilt = corrupt(IMAGES, kind, 3, 7)
+    spoilt = start_corruption(kind, 3, 7)(IMAGES)
     assert spoilt.dtype == np.uint8
     assert spoilt.shape == IMAGES.shape
-    assert np.array_equal(spoilt, corrupt(IMAGES, kind, 3, 7))
+    assert np.array_equal(spoilt, start_corruption(kind, 3, 7)(IMAGES))
     assert np.array_equal(IMAGES, before)
 
 
@@ -32,7 +32,7 @@ def test_batches_and_pieces_give_the_same_bytes_as_all_at_once(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = np.random.default_rng(2).integers(0, 256, (7, 15, 15, 3), dtype=np.uint8)
-    whole = corrupt(images, kind, 4, 3)
+    whole = start_corruption(kind, 4, 3)(images)
     monkeypatch.setattr(corruptions, "VALUES_AT_ONCE", 2 * 15 * 15 * 3)
     spoil = start_corruption(kind, 4, 3)
     parts = [spoil(part) for part in np.array_split(images, [3, 4])]
@@ -41,7 +41,7 @@ def test_batches_and_pieces_give_the_same_bytes_as_all_at_once(
 
 def test_noise_has_the_strength_that_it_says() -> None:
     grey = np.full((8, 32, 32, 3), 128, np.uint8)
-    noise = corrupt(grey, "noise", 2, 0) / 255 - 128 / 255
+    noise = start_corruption("noise", 2, 0)(grey) / 255 - 128 / 255
     assert noise.std() == pytest.approx(0.06, rel=0.02)
     assert noise.mean() == pytest.approx(0, abs=0.002)
 
@@ -49,5 +49,5 @@ def test_noise_has_the_strength_that_it_says() -> None:
 def test_brightness_and_contrast_do_what_they_say() -> None:
     step = np.zeros((1, 2, 2, 3), np.uint8)
     step[:, 0] = 100
-    assert corrupt(step, "brightness", 2, 0)[0, :, 0, 0].tolist() == [126, 26]
-    assert corrupt(step, "contrast", 2, 0)[0, :, 0, 0].tolist() == [75, 25]
+    assert start_corruption("brightness", 2, 0)(step)[0, :, 0, 0].tolist() == [126, 26]
+    assert start_corruption("contrast", 2, 0)(step)[0, :, 0, 0].tolist() == [75, 25]
