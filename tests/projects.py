@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.warm import find_commands
+from tests.warm import QUICK, find_commands
 from vision.base.params import get_value, read_params
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def run(project: Path, *command: str) -> str:
     done = subprocess.run(
         command,
         cwd=project,
-        env=os.environ | {"PATH": find_commands(), "OMP_NUM_THREADS": "1"},
+        env=os.environ | QUICK | {"PATH": find_commands(), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,4 +1,4 @@
-"""What each stage of the fuzz begins with: small networks, quick figures, and a note of its reads.
+"""What each stage of the fuzz begins with: a note of its reads.
 
 The warm server imports this where WARM_SETUP names it. A stage whose environment has FUZZ_READS
 writes there, at its end, which files of the project it read and which folders it listed.
@@ -15,7 +15,6 @@ from typing import Any
 import safetensors
 
 from tests.fuzz import READS
-from tests.fuzz.small import replace
 
 # Reads that decide nothing: of hashes, and of what a killed process or another recipe left.
 BOOKKEEPING = ("vision/base/fingerprint.py", "stages/declared.py")
@@ -74,8 +73,6 @@ def note_safetensors(reads: Reads) -> None:
     sys.modules["safetensors.torch"].safe_open = safe_open  # type: ignore[attr-defined]
 
 
-assert os.environ["WARM_SETUP"] == __name__, "it replaces parts of torchvision: not to be imported"
-replace()
 if READS in os.environ:
     noted = Reads()
     note_safetensors(noted)

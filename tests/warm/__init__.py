@@ -1,7 +1,9 @@
 """Commands that start at once, as the pipeline's tests need hundreds of them.
 
 Python takes seconds to import torch, torchvision and scikit-learn. A server has done so once; each
-command is a fork of it, which finds them imported and imports the project's own modules anew.
+command is a fork of it, which finds them imported and imports the project's own modules anew. In
+all of them, and where a test starts Python with QUICK, networks are small and figures are sketches:
+start/.
 """
 
 import os
@@ -15,6 +17,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 COMMANDS = ("dvc", "python")
+# For the environment of a command:
+QUICK = {"PYTHONPATH": str(HERE / "start")}
+DIES = {"WARM_END": "SIGKILL"}  # what ends a warm command whose client is killed, not SIGTERM
 SOCKET = "WARM_SOCKET"  # environment variable
 
 
@@ -28,7 +33,9 @@ def start_warm_commands() -> Iterator[None]:
         (folder / name).chmod(0o755)
     os.environ[SOCKET] = str(folder / "socket")
     command = [sys.executable, "-m", "tests.warm.server", os.environ[SOCKET]]
-    server = subprocess.Popen(command, cwd=HERE.parents[1], stdout=subprocess.PIPE)
+    server = subprocess.Popen(
+        command, cwd=HERE.parents[1], env=os.environ | QUICK, stdout=subprocess.PIPE
+    )
     try:
         assert server.stdout
         assert server.stdout.readline() == b"ready\n"

@@ -41,8 +41,25 @@ def import_all() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
     sys.meta_path[:] = finders
+    read_lock_quickly()
     gc.collect()
     gc.freeze()
+
+
+def read_lock_quickly() -> None:
+    """Have DVC read dvc.lock, in which there are no comments to be kept, by the loader in C.
+
+    A quarter of the time of `dvc repro` goes into reading it anew after each stage.
+    """
+    from dvc.utils.serialize import _yaml
+
+    keep_comments = _yaml.parse_yaml_for_update
+
+    def parse(text: str, path: str) -> Any:
+        is_lock = str(path).endswith("dvc.lock")
+        return (_yaml.parse_yaml if is_lock else keep_comments)(text, path)
+
+    _yaml.parse_yaml_for_update = parse
 
 
 def serve(path: str) -> None:
@@ -74,7 +91,7 @@ def watch(connection: socket.socket) -> NoReturn:
     ended = os.pidfd_open(child)
     ready, _, _ = select.select([ended, connection], [], [])
     if ended not in ready:
-        os.kill(child, signal.SIGTERM)
+        os.kill(child, signal.Signals[command["env"].get("WARM_END", "SIGTERM")])
     _, status = os.waitpid(child, 0)
     connection.send(str(os.waitstatus_to_exitcode(status) % 256).encode())
     os._exit(0)
