@@ -8,6 +8,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +57,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class OneServer(LoadScopeScheduling):
     """Gives each test to a free worker, but those that need a Prefect server to a single one.
 
-    xdist's own groups have no effect with pytest 9.2, which keeps a test's id elsewhere.
+    So it does with the tests of a file that share what one of them makes. xdist's own groups have
+    no effect with pytest 9.2, which keeps a test's id elsewhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "prefect-server" if nodeid.partition("::")[0] in SERVER_FILES else nodeid
+        path = nodeid.partition("::")[0]
+        text = _read(path)
+        if "prefect_server" in text:
+            return "prefect-server"
+        return path if 'scope="module"' in text else nodeid
 
 
-SERVER_FILES = {
-    path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "tests/flows").rglob("test_*.py")
-    if "prefect_server" in path.read_text()
-}
+@cache
+def _read(path: str) -> str:
+    return (ROOT / path).read_text()
 
 
 @pytest.hookimpl(optionalhook=True)

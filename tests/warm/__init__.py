@@ -24,17 +24,22 @@ SOCKET = "WARM_SOCKET"  # environment variable
 
 
 @contextmanager
-def start_warm_commands() -> Iterator[None]:
-    """Have `find_commands` name the commands that start at once."""
+def start_warm_commands(**environment: str) -> Iterator[None]:
+    """Have `find_commands` name the commands that start at once.
+
+    Args:
+        environment: what Python reads as it starts, before there is a command.
+    """
     folder = Path(tempfile.mkdtemp(prefix="warm-"))  # short, as paths of sockets have to be
     client = f"#!{sys.executable} -IS\n{(HERE / 'client.py').read_text()}"
     for name in COMMANDS:
         (folder / name).write_text(client)
         (folder / name).chmod(0o755)
+    others = os.environ.get(SOCKET)
     os.environ[SOCKET] = str(folder / "socket")
     command = [sys.executable, "-m", "tests.warm.server", os.environ[SOCKET]]
     server = subprocess.Popen(
-        command, cwd=HERE.parents[1], env=os.environ | QUICK, stdout=subprocess.PIPE
+        command, cwd=HERE.parents[1], env=os.environ | QUICK | environment, stdout=subprocess.PIPE
     )
     try:
         assert server.stdout
@@ -45,6 +50,8 @@ def start_warm_commands() -> Iterator[None]:
         server.communicate()
         shutil.rmtree(folder)
         del os.environ[SOCKET]
+        if others:
+            os.environ[SOCKET] = others
 
 
 def find_commands() -> str:

@@ -162,11 +162,13 @@ def test_onnx_agrees_and_says_what_it_is(trained: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("trained")
+@pytest.mark.usefixtures("workspace")
 def test_an_export_that_disagrees_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = replace(SPEC, architecture="two-layer-fc", options={"hidden_units": 4}, test_shift_px=0)
+    save_model(Path("mine.safetensors"), build_model(spec).state_dict(), spec)
     monkeypatch.setattr("vision.serving.export.TOLERANCE", -1.0)
     with pytest.raises(PipelineError, match="disagree by"):
-        export_onnx(find_model("mine"), Path("exports/mine.onnx"))
+        export_onnx(Path("mine.safetensors"), Path("exports/mine.onnx"))
     assert not list(Path("exports").iterdir())
 
 
