@@ -117,6 +117,7 @@ def reset_project(project: Path) -> None:
     run(project, "git", "checkout", "--quiet", "--", ".")
     shutil.rmtree(project / "photos", ignore_errors=True)  # which git ignores
     run(project, "git", "clean", "--quiet", "--force", "-d", "reports")
+    run(project, "git", "clean", "--quiet", "--force", "-x", "sources/weights")
     run(project, "dvc", "checkout", "--quiet", "--force")
 
 

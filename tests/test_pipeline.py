@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from flows.engine.plan import make_plan
 from tests.projects import ROOT, SMALL, append, keep_two_models, repro, run, set_value
@@ -81,6 +82,17 @@ def shuffle_photos(photos: Path) -> None:
     (photos / "dusk/4.png").rename(photos / "noon/dusk-4.png")
 
 
+def change_own_weights(project: Path) -> None:
+    """Let a recipe start from a file of one's own, and change the file."""
+    mine = project / "sources/weights/mine.safetensors"
+    shutil.copyfile(project / "data/models/paper/best.safetensors", mine)
+    set_value(project, "finetune.paper.weights", mine.name)
+    repro(project)
+    weights = load_file(mine)
+    weights["conv1.weight"] += 1
+    save_file(weights, mine)
+
+
 def set_to(key: str, value: Any) -> Callable[[Path], None]:
     return lambda project: set_value(project, key, value)
 
@@ -107,6 +119,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
     "a photo renamed, its place in the order kept": change_photos(
         lambda photos: (photos / "dusk/1.png").rename(photos / "dusk/1-new.png")
     ),
+    "a file of your own in sources/weights, from which `paper` starts": change_own_weights,
     "`evaluate.bootstrap_resamples`": set_to("evaluate.bootstrap_resamples", 200),
     "`robustness.images`": set_to("robustness.images", 20),
     "`explain.images`": set_to("explain.images", 1),

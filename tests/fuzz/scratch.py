@@ -16,7 +16,7 @@ from tests.fuzz import READS
 from tests.fuzz.stages import Stage, list_files, md5, read_stages
 from tests.warm import find_commands
 
-CODE = ("stages", "vision", "pictures", "more-photos", "params.yaml", "dvc.yaml")
+CODE = ("stages", "vision", "sources", "pictures", "more-photos", "params.yaml", "dvc.yaml")
 APART = ("params.yaml", "dvc.yaml", "dvc.lock", ".dvc/", ".git/", "data/checkpoints", "tests/")
 
 

@@ -36,6 +36,7 @@ SMALL: dict[str, Any] = {
     "finetune.paper.weights": "none",
 }
 PER_CLASS = 20
+KEPT = ("stages/", "vision/", "data/", "sources/weights/", "dvc.yaml", "params.yaml", ".dvc")
 LINKED = (".git/objects", ".dvc/cache/files", "data")  # never written in place
 
 
@@ -117,7 +118,7 @@ def make_world(home: Path) -> World:
     project = home / "project"
     listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
-        kept = name.startswith(("stages/", "vision/", "data/", "dvc.yaml", "params.yaml", ".dvc"))
+        kept = name.startswith(KEPT)
         if (kept or name.endswith(".gitignore")) and (ROOT / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, project / name)

@@ -26,6 +26,7 @@ IMAGENET = Official(
     ),
     way_out="the recipe's weights=none",
 )
+OWN_DIR = Path("sources/weights")  # of files of people's own, a dep of the stage
 SUFFIXES = (".safetensors", ".pth", ".pt")
 COUNTER = "num_batches_tracked"  # of a batch norm; absent from old files, and unused here
 
@@ -40,18 +41,29 @@ def open_weights(weights: Any, key: str) -> Weights:
     """Find, fetch and check what a recipe's `weights` names.
 
     Args:
-        weights: imagenet, none, or a path.
+        weights: imagenet, none, or a file in sources/weights.
         key: of the param, for messages.
+
+    Raises:
+        ParamsError: it is none of these.
+        SourceError: the weights cannot be had, or do not fit.
     """
     match weights:
         case "none":
             return NO_WEIGHTS
         case "imagenet":
             return open_imagenet()
-        case str() if Path(weights).suffix in SUFFIXES and Path(weights).expanduser().is_file():
-            return open_file(Path(weights).expanduser())
-    choices = f"imagenet, none, or a file that exists and ends in {', '.join(SUFFIXES)}"
+        case str() if Path(weights).suffix in SUFFIXES and (path := find_own(weights)):
+            return open_file(path)
+    choices = f"imagenet, none, or a file in {OWN_DIR} that ends in {', '.join(SUFFIXES)}"
     raise ParamsError(f"{key} is {weights!r}; give {choices}")
+
+
+def find_own(weights: str) -> Path | None:
+    """Return a file in sources/weights, named with that folder or without."""
+    name = Path(weights)
+    path = name if name.parent == OWN_DIR else OWN_DIR / name
+    return path if path.parent == OWN_DIR and path.is_file() else None
 
 
 def open_imagenet() -> Weights:

@@ -9,7 +9,7 @@ from vision.schema.recipes import TrainParams
 
 
 class FinetuneParams(TrainParams):
-    weights: str = Field(min_length=1)  # imagenet, none, or a .safetensors or .pth file
+    weights: str = Field(min_length=1)  # imagenet, none, or a file in sources/weights
     train_from: Literal["conv1", "layer1", "layer2", "layer3", "layer4", "fc"] = "conv1"
     head_epochs: int = Field(0, ge=0)  # first epochs that train the new last layer alone
     # of all but the head; null: as the head's

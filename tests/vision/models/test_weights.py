@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from vision.base.errors import ParamsError, SourceError
 from vision.models import weights as module
-from vision.models.weights import check_tensors, open_weights, read_tensors, save_weights
+from vision.models.weights import OWN_DIR, check_tensors, open_weights, read_tensors, save_weights
 
 KEY = "finetune.paper.weights"
 COUNTER = "bn1.num_batches_tracked"
@@ -100,7 +100,8 @@ def test_the_first_key_that_does_not_fit_is_named(
 
 
 def test_weights_with_code_are_refused_and_not_run(workspace: Path) -> None:
-    torch.save({"conv1.weight": Attack()}, workspace / "evil.pth")
+    OWN_DIR.mkdir(parents=True)
+    torch.save({"conv1.weight": Attack()}, OWN_DIR / "evil.pth")
     with pytest.raises(SourceError, match=r"evil\.pth holds code or objects") as caught:
         open_weights("evil.pth", KEY)
     assert "\n" not in str(caught.value)
@@ -143,9 +144,10 @@ def test_a_stand_in_is_recorded_as_such(mirror: Path, state: dict[str, Tensor]) 
 
 
 def test_weights_are_saved_to_the_same_bytes(workspace: Path, state: dict[str, Tensor]) -> None:
-    save_file(state, "mine.safetensors")
-    for out in ("one", "two"):
-        save_weights(open_weights("mine.safetensors", KEY), workspace / out)
+    OWN_DIR.mkdir(parents=True)
+    save_file(state, OWN_DIR / "mine.safetensors")
+    for out, name in (("one", "mine.safetensors"), ("two", "sources/weights/mine.safetensors")):
+        save_weights(open_weights(name, KEY), workspace / out)
     one, two = (Path(out, "weights.safetensors").read_bytes() for out in ("one", "two"))
     assert one == two
     assert load_file("one/weights.safetensors").keys() == state.keys()
@@ -157,7 +159,11 @@ def test_none_leaves_a_manifest_alone(workspace: Path) -> None:
     assert [path.name for path in workspace.iterdir()] == ["manifest.json"]
 
 
-@pytest.mark.parametrize("value", ["imagnet", "absent.pth", "params.yaml", None, 3])
+@pytest.mark.parametrize(
+    "value", ["imagnet", "absent.pth", "params.yaml", None, 3, "here.pth", "../../here.pth"]
+)
 def test_other_weights_are_an_error_that_names_the_choices(workspace: Path, value: object) -> None:
+    OWN_DIR.mkdir(parents=True)
+    (workspace / "here.pth").touch()  # where DVC would not see it change
     with pytest.raises(ParamsError, match=r"finetune.paper.weights is .*; give imagenet, none, or"):
         open_weights(value, KEY)

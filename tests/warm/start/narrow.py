@@ -13,7 +13,7 @@ def replace(module: Any) -> None:
     """Put it into torchvision.models.resnet."""
 
     class NarrowResNet18(module.ResNet):  # type: ignore[misc]
-        def __init__(self, num_classes: int) -> None:
+        def __init__(self, num_classes: int = 1000) -> None:
             super().__init__(module.BasicBlock, [2, 2, 2, 2], num_classes=num_classes)
             self.fc = nn.Linear(512 // NARROWER, num_classes)
 
