@@ -7,165 +7,19 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
-from safetensors.torch import load_file, save_file
 
-from flows.engine.plan import make_plan
-from tests.projects import ROOT, SMALL, append, keep_two_models, repro, run, set_value
-from tests.vision.data.pictures import paint
+from tests.projects import ROOT, SMALL, run
 from tests.warm import start_warm_commands
 from vision.base.params import get_value, read_params
 
 pytestmark = pytest.mark.slow
 
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-
-
-def drop_member(stage: str) -> str:
-    """Return the stage's name without the matrix member."""
-    return stage.partition("@")[0]
-
-
-def read_table() -> list[tuple[str, str]]:
-    text = (ROOT / "docs/reruns.md").read_text()
-    rows = [
-        tuple(cell.strip() for cell in line.split("|")[1:3])
-        for line in text.splitlines()
-        if line.startswith("| ")
-    ]
-    return [(row[0], row[1]) for row in rows[1:]]
-
-
-def make_photos(folder: Path) -> None:
-    """Make photos of two classes in mixed sizes, modes and formats."""
-    rng = np.random.default_rng(0)
-    formats = [("jpg", "RGB"), ("png", "RGBA"), ("bmp", "L"), ("webp", "RGB"), ("png", "P")]
-    for label, shade in (("dusk", 60), ("noon", 200)):
-        (folder / label).mkdir(parents=True)
-        for i in range(15):
-            suffix, mode = formats[i % len(formats)]
-            size = (17 + 9 * i, 90 - 3 * i)
-            noise = rng.integers(-30, 30, (size[1], size[0], 3)) + shade
-            Image.fromarray(noise.astype(np.uint8)).convert(mode).save(
-                folder / label / f"{i}.{suffix}"
-            )
-
-
-def use_photos(project: Path) -> None:
-    make_photos(project / "photos")
-    set_value(project, "data.source", "photos")
-
-
-def change_photos(change: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Return a change of photos on which the project has run already."""
-
-    def make(project: Path) -> None:
-        use_photos(project)
-        repro(project)
-        change(project / "photos")
-
-    return make
-
-
-def shuffle_photos(photos: Path) -> None:
-    """Change photos in all ways at once; tests/fuzz does so one by one."""
-    paint("red", (20, 30)).save(photos / "dusk/new.png")
-    paint("red", (20, 30)).save(photos / "dusk/1.png")
-    (photos / "noon/2.bmp").unlink()
-    (photos / "dusk/4.png").rename(photos / "noon/dusk-4.png")
-
-
-def change_own_weights(project: Path) -> None:
-    """Let a recipe start from a file of one's own, and change the file."""
-    mine = project / "sources/weights/mine.safetensors"
-    shutil.copyfile(project / "data/models/paper/best.safetensors", mine)
-    set_value(project, "finetune.paper.weights", mine.name)
-    repro(project)
-    weights = load_file(mine)
-    weights["conv1.weight"] += 1
-    save_file(weights, mine)
-
-
-def set_to(key: str, value: Any) -> Callable[[Path], None]:
-    return lambda project: set_value(project, key, value)
-
-
-CHANGES: dict[str, Callable[[Path], None]] = {
-    "nothing": lambda project: None,
-    "a comment in params.yaml": lambda project: append(project / "params.yaml", "# new words\n"),
-    "`epochs: 1.0` where it was 1": set_to("finetune.paper.epochs", 1.0),
-    "`baselines.two-layer-fc.learning_rate`": set_to("baselines.two-layer-fc.learning_rate", 0.03),
-    "`baselines.three-layer-cnn.learning_rate`": set_to(
-        "baselines.three-layer-cnn.learning_rate", 0.03
-    ),
-    "`finetune.paper.learning_rate`": set_to("finetune.paper.learning_rate", 3e-4),
-    "`finetune.tuned.learning_rate`": set_to("finetune.tuned.learning_rate", 2e-4),
-    "a further seed, `finetune.paper.repeats`": set_to("finetune.paper.repeats", 1),
-    "`finetune.paper.test_flip`": set_to("finetune.paper.test_flip", True),
-    "a default that is written out, `finetune.paper.momentum: 0.0`": set_to(
-        "finetune.paper.momentum", 0.0
-    ),
-    "`seed`": set_to("seed", 1),
-    "`split.val_fraction`": set_to("split.val_fraction", 0.2),
-    "`data.source`": use_photos,
-    "a photo added, replaced, deleted, or moved to another class": change_photos(shuffle_photos),
-    "a photo renamed, its place in the order kept": change_photos(
-        lambda photos: (photos / "dusk/1.png").rename(photos / "dusk/1-new.png")
-    ),
-    "a file of your own in sources/weights, from which `paper` starts": change_own_weights,
-    "`evaluate.bootstrap_resamples`": set_to("evaluate.bootstrap_resamples", 200),
-    "`robustness.images`": set_to("robustness.images", 20),
-    "`explain.images`": set_to("explain.images", 1),
-    "`duplicates.max_distance`": set_to("duplicates.max_distance", 9),
-    "`plot.dpi`": set_to("plot.dpi", 60),
-    "the code of a figure, vision/report/figures.py": lambda project: append(
-        project / "vision/report/figures.py", "# new words\n"
-    ),
-    "the code of the training loop, vision/training/loop.py": lambda project: append(
-        project / "vision/training/loop.py", "UNUSED = 1\n"
-    ),
-    "a comment in the training loop": lambda project: append(
-        project / "vision/training/loop.py", "# new words\n"
-    ),
-    "a comment in vision/evaluation/corruptions.py": lambda project: append(
-        project / "vision/evaluation/corruptions.py", "# new words\n"
-    ),
-}
-
-
-@pytest.mark.parametrize(("change", "stages"), read_table(), ids=lambda text: text[:40])
-def test_a_change_runs_the_stages_of_the_table_and_no_others(
-    change: str, stages: str, changed: Path
-) -> None:
-    names = [] if stages == "none" else re.sub(r" \([^)]*\)", "", stages).split(", ")
-    known = set(re.findall(r"([a-z-]+(?:@[a-z-]+)?) \(in seconds\)", stages))
-    if any("matrix" in STAGES.get(name, {}) for name in names):  # all models are touched
-        keep_two_models(changed)
-        if "plot" not in names:  # which runs for that
-            repro(changed)
-    CHANGES[change](changed)
-    plan = make_plan(changed)
-    planned = {stage.name: stage.verdict for stage in plan}
-    assert set(names) <= {*planned, *map(drop_member, planned)}
-    expected = {stage for stage in planned if stage in names or drop_member(stage) in names}
-    ran = repro(changed)
-    assert ran == expected
-    assert {name for name, verdict in planned.items() if verdict == "run"} <= ran
-    assert ran <= {name for name, verdict in planned.items() if verdict in ("run", "maybe")}
-    assert {stage.name for stage in plan if stage.known} == {
-        stage for stage in ran if stage in known or drop_member(stage) in known
-    }
-
-
-def test_every_change_is_in_the_table() -> None:
-    assert [change for change, _ in read_table()] == list(CHANGES)
 
 
 def test_right_after_a_run_everything_is_up_to_date(project: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.fuzz.cases import choose_kinds, environment, make_base, run_case
 from tests.warm import start_warm_commands
 
+LENGTHS = (1, 1, 2, 1, 1, 3)
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -41,7 +43,8 @@ def run_cases(home: Path, seeds: Iterable[int], until: float) -> Iterator[list[s
     for seed in seeds:
         if time.monotonic() > until:
             return
-        faults = run_case(base, home / "case", seed, choose_kinds(seed))
+        kinds = choose_kinds(seed, LENGTHS[seed % len(LENGTHS)])
+        faults = run_case(base, home / "case", seed, kinds)
         for fault in faults:
             print(f"seed {seed}: {fault}", flush=True)
         yield faults

@@ -38,7 +38,7 @@ def make_base(home: Path) -> World:
     """
     home.mkdir(parents=True)
     world = make_world(home)
-    faults = step(world)
+    faults = step(world).faults
     assert not faults, faults
     texts = read_texts(world.project)
     world.texts = {name: text for name, text in texts.items() if not name.startswith("pictures/")}
@@ -46,10 +46,10 @@ def make_base(home: Path) -> World:
     return world
 
 
-def choose_kinds(seed: int) -> list[Kind]:
-    """Return a single change, or in every third case two or three of which one is a way back."""
+def choose_kinds(seed: int, length: int) -> list[Kind]:
+    """Return kinds of changes; of two or more one is a way back."""
     rng = random.Random(seed)
-    kinds = [choose_kind(rng) for _ in range((1, 1, 2, 1, 1, 3)[seed % 6])]
+    kinds = [choose_kind(rng) for _ in range(length)]
     if len(kinds) > 1:
         kinds[rng.choice(range(1, len(kinds)))] = go_back
     return kinds
@@ -61,19 +61,25 @@ def run_case(base: World, home: Path, seed: int, kinds: Sequence[Kind]) -> list[
     Args:
         kinds: of the changes, one after the other; the seed decides what exactly they change.
     """
-    rng, world = random.Random(seed), base.copy(home)
-    history: list[str] = []
-    try:
+    rng, history = random.Random(seed), []
+    with open_copy(base, home) as world:
         for number, kind in enumerate(kinds):
             try:
                 change = kind(world, rng)
             except IndexError:  # nothing is left to be changed
                 continue
             history.append(change.text)
-            if faults := step(world, change.refused):
+            if faults := step(world, change.refused).faults:
                 return [f"{' > '.join(history)}: {fault}" for fault in faults]
             if change.refused and number + 1 < len(kinds):
                 history.append(go_back(world, rng).text)
+    return []
+
+
+@contextmanager
+def open_copy(base: World, home: Path) -> Iterator[World]:
+    """Yield a world of one's own in `home`, which is removed."""
+    try:
+        yield base.copy(home)
     finally:
         shutil.rmtree(home)
-    return []

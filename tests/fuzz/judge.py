@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ LINE = re.compile(r"^(?:Running stage|Stage) '([^']+)'(.*)$", re.MULTILINE)
 UNREAD = (
     ("*", "*.py"),  # code that is imported where it is needed
     ("split", "data/raw"),  # its manifest names photos, whose pixels alone decide the split
+    ("robustness@*", "data/models/*"),  # a folder, that holds the models of further seeds, too
+    ("explain@*", "data/models/*"),
 )
 
 
@@ -90,8 +92,24 @@ class Before:
         return f"{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
-def step(world: World, refused: bool = False) -> list[str]:
-    """Plan and run; return a line for each fault.
+@dataclass(frozen=True)
+class Step:
+    """What came of a change."""
+
+    faults: list[str]  # a line for each
+    seen: dict[str, Seen] = field(default_factory=dict)  # by stage
+
+    @property
+    def ran(self) -> set[str]:
+        return {name for name, seen in self.seen.items() if seen.did == "ran"}
+
+    @property
+    def known(self) -> set[str]:
+        return {name for name in self.ran if self.seen[name].known}
+
+
+def step(world: World, refused: bool = False) -> Step:
+    """Plan, run, and hold both against the state computed from nothing.
 
     Args:
         refused: code imports what dvc.yaml does not list.
@@ -103,30 +121,32 @@ def step(world: World, refused: bool = False) -> list[str]:
         plan, no_plan = [], str(error)
     done = run_dvc(world.project, "repro")
     if refused:
-        return [
+        faults = [
             f"REFUSAL {who} does not say {REFUSED!r}: {text[-400:]}"
             for who, text in (("plan", no_plan), ("dvc repro", done.status * done.output))
             if REFUSED not in text
         ]
+        return Step(faults)
     if no_plan:
-        return [f"PLAN none: {no_plan}"]
+        return Step([f"PLAN none: {no_plan}"])
     if done.status:
-        return [f"FAILED dvc repro: {done.output[-1500:]}"]
+        return Step([f"FAILED dvc repro: {done.output[-1500:]}"])
     try:
         results = world.scratch.compute(world.project)
     except StageError as error:
-        return [f"FAILED from nothing: {str(error)[-1500:]}"]
-    return list(_judge(world, before, plan, done.output, results))
+        return Step([f"FAILED from nothing: {str(error)[-1500:]}"])
+    seen = read_output(done.output)
+    return Step(list(_judge(world, before, plan, seen, results)), seen)
 
 
 def _judge(
     world: World,
     before: Before,
     plan: list[PlannedStage],
-    output: str,
+    seen: dict[str, Seen],
     results: dict[str, Result],
 ) -> Iterator[str]:
-    seen, lock, stages = read_output(output), world.read_lock(), read_stages(world.project)
+    lock, stages = world.read_lock(), read_stages(world.project)
     if {stage.name for stage in stages} != seen.keys():
         yield f"STAGES dvc knows {sorted(seen)}"
         return
