@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.printing import Form
+from flows.engine.project import describe_error
 from vision.base.errors import PipelineError
 
 # Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
@@ -46,10 +47,13 @@ def plan(
 ) -> None:
     """Say what a run would do, why, and how long it should take."""
     from flows.engine.durations import describe_time, describe_total, estimate
-    from flows.engine.overrides import parse_overrides
+    from flows.engine.overrides import SOURCE, parse_overrides
     from flows.engine.plan import group_elsewhere, make_plan
+    from flows.engine.project import enter_project, place_sources
 
-    stages = make_plan(Path(), targets or (), force, parse_overrides(set or []))
+    start = enter_project()
+    overrides = parse_overrides(place_sources(set or [], start, SOURCE))
+    stages = make_plan(Path(), targets or (), force, overrides)
     if as_json:
         rows = [asdict(stage) | {"seconds": estimate(stage)} for stage in stages]
         print(json.dumps(rows, indent=2))
@@ -79,6 +83,13 @@ def run(
     publish: Annotated[str | None, typer.Option(help="Commit the report to this branch.")] = None,
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow."""
+    from flows.engine.checks import check_run
+    from flows.engine.overrides import SOURCE, parse_overrides
+    from flows.engine.project import enter_project, place_sources
+
+    start = enter_project()
+    set = place_sources(set or [], start, SOURCE)
+    check_run(Path(), targets or (), parse_overrides(set), jobs)  # before Prefect starts
     from flows.pipeline import pipeline
 
     state = pipeline(
@@ -112,6 +123,13 @@ def sweep(
     parallel: Annotated[int, typer.Option(min=1, help="Experiments side by side.")] = 1,
 ) -> None:
     """Run several experiments, each in a tree of its own, and rank them."""
+    from flows.engine.choices import check_sweep
+    from flows.engine.overrides import SOURCE
+    from flows.engine.project import enter_project, place_sources
+
+    start = enter_project()
+    grid, search = (place_sources(texts or [], start, SOURCE) for texts in (grid, search))
+    check_sweep(grid, None, search, trials, metric, parallel)  # before Prefect starts
     from flows.sweep import sweep as flow
 
     state = flow(
@@ -133,16 +151,20 @@ def deploy(
     ] = None,
 ) -> None:
     """Set up pools and the GPU limit on the Prefect server; register the deployments."""
+    from flows.engine.project import enter_project
     from flows.orchestration.server import deploy as register
 
+    enter_project()
     register(names or [])
 
 
 @app.command()
 def serve(port: Annotated[int, typer.Option(help="Of the server.")] = 4200) -> None:
     """Start a server, a pool and a worker on this machine, for a try-out; Ctrl-C ends them."""
+    from flows.engine.project import enter_project
     from flows.orchestration.server import serve as start
 
+    enter_project()
     start(port)
 
 
@@ -157,8 +179,10 @@ def doctor(
     ] = False,
 ) -> None:
     """Look for what would stop a run."""
+    from flows.engine.project import enter_project
     from flows.upkeep.doctor import examine
 
+    enter_project()
     raise typer.Exit(examine(fix, verify_cache, repair))
 
 
@@ -170,8 +194,10 @@ def compare(
 ) -> None:
     """Write a report of what differs between two runs, and whether it is significant."""
     from flows.commands.compare import compare as write
+    from flows.engine.project import enter_project, place
 
-    print(write(before, after, out))
+    start = enter_project()
+    print(write(before, after, Path(place(str(out), start))))
 
 
 @app.command()
@@ -186,9 +212,12 @@ def predict(
     Ends with 0 if every file was read, 3 if some could not be, 1 if none could.
     """
     from flows.commands.printing import print_predictions
+    from flows.engine.project import place_model, visiting_project
     from vision.serving.prediction import Predictor, find_model, list_files
 
-    predictions = Predictor(find_model(model)).predict(list_files(images), top)
+    with visiting_project() as start:
+        predictor = Predictor(find_model(place_model(model, start)))
+    predictions = predictor.predict(list_files(images), top)
     raise typer.Exit(print_predictions(predictions, form))
 
 
@@ -199,12 +228,15 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Default: exports/MODEL.onnx")] = None,
 ) -> None:
     """Write a trained model for other programs, and prove that it agrees with PyTorch."""
+    from flows.engine.project import place, place_model, visiting_project
     from vision.serving.export import export_onnx
     from vision.serving.prediction import find_model
 
-    source = find_model(model)
-    target = out or Path("exports") / f"{Path(model).stem}.{form}"
-    facts = export_onnx(source, target)
+    with visiting_project() as start:
+        source = find_model(place_model(model, start))
+        typed = place(str(out), start) if out else f"exports/{Path(model).stem}.{form}"
+        target = Path(typed)
+        facts = export_onnx(source, target)
     print(
         f"{target}: logits within {facts['largest_difference']:.1g} of PyTorch's on "
         f"{facts['checked_images']} random images; {target.with_suffix('.json')} has the rest"
@@ -215,7 +247,9 @@ def export(
 def demo() -> None:
     """Run everything on scikit-learn's digits, in a tree of its own."""
     from flows.commands import demo as module
+    from flows.engine.project import enter_project
 
+    enter_project()
     raise typer.Exit(module.main())
 
 
@@ -232,8 +266,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, interrupt)
     try:
         app()
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (PipelineError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:  # a fault of ours
+            raise
+        for line in describe_error(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
     except SystemExit:
         if told:  # typer has said so, and would end with status 1

@@ -22,6 +22,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.engine.checks import check_run
 from flows.engine.durations import record
 from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
@@ -37,6 +38,7 @@ from flows.engine.tree import (
     publish as publish_branch,
 )
 from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
+from flows.orchestration.refusals import in_one_line
 from vision.base.errors import PipelineError
 
 TREES = Path(".dvc/tmp/trees")
@@ -59,6 +61,7 @@ class Run:
 
 
 @flow(name="pipeline", validate_parameters=True)
+@in_one_line
 def pipeline(
     targets: list[str] | None = None,
     set: list[str] | None = None,
@@ -86,6 +89,7 @@ def pipeline(
     """
     root = Path.cwd()
     overrides = parse_overrides(set or [])
+    check_run(root, targets or (), overrides, jobs)
     chosen = name or str(flow_run.get_name())
     with _choose_tree(root, bool(isolated or overrides or publish), chosen) as tree:
         set_params(tree, overrides)

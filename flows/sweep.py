@@ -1,9 +1,8 @@
 """Several experiments side by side, each in a tree of its own, and which of them is best."""
 
-import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,16 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows.engine.overrides import parse_overrides, parse_value
+from flows.engine.choices import (
+    METRICS,
+    Choices,
+    check_sweep,
+    expand_grid,
+    read_search,
+)
+from flows.engine.overrides import parse_value
 from flows.engine.tree import read_saved
+from flows.orchestration.refusals import in_one_line
 from flows.pipeline import pipeline
 from vision.base.errors import ParamsError, PipelineError
 from vision.base.params import get_value
@@ -23,7 +30,6 @@ from vision.base.params import get_value
 if TYPE_CHECKING:
     from optuna import Trial
 
-METRICS = "reports/metrics.json"
 LOGARITHMIC = 10  # a range whose ends differ by this factor is searched by its logarithm
 
 
@@ -41,6 +47,7 @@ class Result:
 
 
 @flow(name="sweep", validate_parameters=True)
+@in_one_line
 def sweep(
     grid: list[str] | None = None,
     experiments: list[list[str]] | None = None,
@@ -61,18 +68,14 @@ def sweep(
         name: what the experiments' names begin with; by default the flow run's name.
         parallel: experiments side by side.
 
-    Raises:
-        ParamsError: nothing to run, a test figure as metric, or a text that is no override.
+    What cannot be run, or compared by the metric, is refused before the first experiment.
     """
-    if "test" in metric:
-        raise ParamsError(f"{metric} is about the test split, which must not choose: use val")
+    check_sweep(grid, experiments, search, trials, metric, parallel)
     prefix = name or str(flow_run.get_name())
     if search:
         results = run_search(search, trials, metric, prefix)
     else:
         listed = [*expand_grid(grid or []), *map(tuple, experiments or [])]
-        if not listed:
-            raise ParamsError("nothing to run: give grid, experiments or search")
         named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
         results = run_side_by_side(named, metric, parallel)
     results.sort(key=lambda result: math.inf if result.score is None else -result.score)
@@ -87,19 +90,6 @@ def sweep(
         return Failed(message=f"{len(failed)} of {len(results)} failed: {names}")
     best = results[0]
     return Completed(message=f"best of {len(results)}: {best.experiment.name}, {best.score:.4f}")
-
-
-def expand_grid(grid: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield every combination of the values of `section.key=value,value,...` texts."""
-    if not grid:
-        return
-    choices = []
-    for text in grid:
-        key, equals, values = text.partition("=")
-        if not (key and equals):
-            raise ParamsError(f"{text!r} is no part of a grid: write section.key=value,value")
-        choices.append([f"{key}={value}" for value in values.split(",")])
-    yield from itertools.product(*choices)
 
 
 def run_side_by_side(experiments: list[Experiment], metric: str, parallel: int) -> list[Result]:
@@ -138,7 +128,10 @@ def read_score(name: str, metric: str) -> float:
     Raises:
         PipelineError: there is no such experiment, or no such metric in its report.
     """
-    return float(get_value(json.loads(read_saved(name, METRICS)), metric))
+    value = get_value(json.loads(read_saved(name, METRICS.as_posix())), metric)
+    if not isinstance(value, int | float):
+        raise ParamsError(f"{metric} is no figure, but {type(value).__name__}")
+    return float(value)
 
 
 def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> list[Result]:
@@ -147,12 +140,12 @@ def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> 
         import optuna
     except ImportError:
         raise ParamsError("a search needs Optuna: pip install optuna") from None
-    parse_overrides(search)  # complain before the first experiment
+    choices = read_search(search)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     results = []
     for number in range(1, trials + 1):
         trial = study.ask()
-        overrides = tuple(suggest(trial, text) for text in search)
+        overrides = tuple(suggest(trial, each) for each in choices)
         result = run_experiment(Experiment(f"{prefix}-{number}", overrides), metric, 1)
         if result.score is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -162,12 +155,12 @@ def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> 
     return results
 
 
-def suggest(trial: "Trial", text: str) -> str:
-    """Turn `key=low..high` or `key=value,value` into an override with a chosen value."""
-    key, _, values = text.partition("=")
-    if ".." not in values:
-        return f"{key}={trial.suggest_categorical(key, values.split(','))}"
-    low, high = (parse_value(end) for end in values.split("..", 1))
+def suggest(trial: "Trial", choices: Choices) -> str:
+    """Return an override with a value that Optuna chooses."""
+    key, values = choices.key, choices.values
+    if not choices.is_range:
+        return f"{key}={trial.suggest_categorical(key, values)}"
+    low, high = map(parse_value, values)
     log = low > 0 and high / low >= LOGARITHMIC
     if isinstance(low, int) and isinstance(high, int):
         return f"{key}={trial.suggest_int(key, low, high, log=log)}"

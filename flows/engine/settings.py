@@ -1,12 +1,13 @@
 """Check all of params.yaml before anything runs: each section by itself, and one with the other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vision.base.errors import ParamsError
+from vision.base.errors import ParamsError, PipelineError
 from vision.base.params import Section, Seed, check_name, check_section
-from vision.schema.baselines import check_baseline
+from vision.schema.baselines import SCHEMAS, check_baseline
 from vision.schema.data import DataParams
 from vision.schema.duplicates import DuplicatesParams
 from vision.schema.evaluate import EvaluateParams
@@ -39,34 +40,94 @@ def check_params(params: Mapping[str, Any], root: Path = Path()) -> None:
         root: the project, in which `data.source` must lie, or be a full path.
 
     Raises:
-        ParamsError: naming the first key that is wrong.
-        SourceError: `data.source` is not there.
+        ParamsError: with a line for each thing that is wrong.
     """
+    if problems := list(find_problems(params, root)):
+        raise ParamsError("\n".join(problems))
+
+
+def find_problems(params: Mapping[str, Any], root: Path = Path()) -> Iterator[str]:
+    """Yield what is wrong, section by section, then between sections."""
     if "models" not in params:
         return
     known = ["seed", *SECTIONS, *RECIPES]
-    if unknown := [key for key in params if key not in known]:
-        raise ParamsError(f"{unknown[0]} is unknown; params.yaml has {', '.join(known)}")
-    if missing := [key for key in known if key not in params]:
-        raise ParamsError(f"{missing[0]} is missing from params.yaml")
-    check_section("", {"seed": params["seed"]}, Seed)
-    for key, schema in SECTIONS.items():
-        check_section(key, params[key], schema)
-    for section in RECIPES:
-        _check_recipes(section, params)
+    for key in params:
+        if key not in known:
+            yield f"{key} is unknown; params.yaml has {', '.join(known)}"
+    for key in known:
+        if key in params:
+            yield from filter(None, map(_try, _list_checks(params, key, root)))
+        else:
+            yield f"{key} is missing from params.yaml"
+
+
+def _list_checks(params: Mapping[str, Any], key: str, root: Path) -> Iterator[Callable[[], object]]:
+    """Yield what a section must pass."""
+    if key == "seed":
+        yield partial(check_section, "", {"seed": params["seed"]}, Seed)
+    elif key == "data":
+        yield partial(_check_data, params, root)
+    elif key in SECTIONS:
+        yield partial(check_section, key, params[key], SECTIONS[key])
+    elif not isinstance(params[key], dict):
+        yield partial(_refuse, f"{key} must hold recipes by name, not {params[key]!r}")
+    else:
+        for name in params[key]:
+            yield partial(_check_recipe, params, key, name)
+        yield partial(_check_listed, params, key)
+
+
+def _try(check: Callable[[], object]) -> str:
+    """Return what a check says, if it fails."""
+    try:
+        check()
+    except PipelineError as error:
+        return str(error)
+    return ""
+
+
+def _refuse(message: str) -> None:
+    raise ParamsError(message)
+
+
+def _check_data(params: Mapping[str, Any], root: Path) -> None:
     check_section("data", params["data"], DataParams).locate(root)
 
 
-def _check_recipes(section: str, params: Mapping[str, Any]) -> None:
-    recipes = params[section]
-    if not isinstance(recipes, dict):
-        raise ParamsError(f"{section} must hold recipes by name, not {recipes!r}")
-    for name in recipes:
-        read_recipe(params, section, check_name(str(name)))
-    for name in params["models"][section]:
-        if name not in recipes:
-            here = ", ".join(recipes)
+def _check_recipe(params: Mapping[str, Any], section: str, name: str) -> None:
+    read_recipe(params, section, check_name(str(name)))
+
+
+def _check_listed(params: Mapping[str, Any], section: str) -> None:
+    models = params.get("models")
+    listed = models.get(section) if isinstance(models, dict) else None
+    for name in listed if isinstance(listed, list) else ():
+        if name not in params[section]:
+            here = ", ".join(map(str, params[section]))
             raise ParamsError(f"models.{section} names {name!r}; {section} has {here}")
+
+
+def list_keys(params: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the dotted keys that the stages know, whether params.yaml has them or not."""
+    if "models" not in params:
+        return
+    yield "seed"
+    for section, schema in SECTIONS.items():
+        yield from (f"{section}.{key}" for key in schema.model_fields)
+    for section in RECIPES:
+        recipes = params.get(section)
+        for name, values in recipes.items() if isinstance(recipes, dict) else ():
+            for schema in _find_schemas(section, values):
+                yield from (f"{section}.{name}.{key}" for key in schema.model_fields)
+
+
+def _find_schemas(section: str, values: Any) -> list[type[Section]]:
+    if section == "finetune":
+        return [FinetuneParams]
+    architecture = values.get("architecture") if isinstance(values, dict) else None
+    if isinstance(architecture, str) and architecture in SCHEMAS:
+        return [SCHEMAS[architecture]]
+    return [*SCHEMAS.values()]
 
 
 def read_recipe(params: Mapping[str, Any], section: str, name: str) -> TrainParams:

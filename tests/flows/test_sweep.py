@@ -4,33 +4,24 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
-from flows.sweep import expand_grid, sweep
+from flows.sweep import sweep
 from tests.flows.toy import dvc
-from vision.base.errors import ParamsError
-
-
-def test_a_grid_is_every_combination() -> None:
-    assert list(expand_grid(["a.b=1,2", "c=x,y"])) == [
-        ("a.b=1", "c=x"),
-        ("a.b=1", "c=y"),
-        ("a.b=2", "c=x"),
-        ("a.b=2", "c=y"),
-    ]
-    assert list(expand_grid([])) == []
-
-
-def test_a_grid_without_values_is_an_error() -> None:
-    with pytest.raises(ParamsError, match="is no part of a grid"):
-        list(expand_grid(["seed"]))
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({}, "nothing to run"), ({"grid": ["seed=1"], "metric": "models.a.test_accuracy"}, "test")],
+    [
+        ({}, "nothing to run"),
+        ({"grid": ["fetch.seconds=1"], "metric": "models.a.test_accuracy"}, "test split"),
+    ],
 )
-def test_what_cannot_be_swept_is_an_error(parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(ParamsError, match=message):
-        sweep.fn(name="x", **parameters)
+def test_what_cannot_be_swept_ends_as_failed(
+    parameters: dict[str, Any], message: str, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fresh)
+    state: State[Any] = sweep.fn(name="x", **parameters)
+    assert state.is_failed()
+    assert message in str(state.message)
 
 
 @pytest.mark.server

@@ -54,7 +54,7 @@ def load_baseline(name: str) -> BaselineParams:
 def check_baseline(name: str, values: Any) -> BaselineParams:
     """Return the recipe under a name; its `architecture` says which other keys it has."""
     architecture = values.get("architecture") if isinstance(values, dict) else None
-    if architecture not in SCHEMAS:
+    if not isinstance(architecture, str) or architecture not in SCHEMAS:
         choices = ", ".join(SCHEMAS)
         key = f"baselines.{name}.architecture"
         raise ParamsError(f"{key} is {architecture!r}; choose from {choices}")
