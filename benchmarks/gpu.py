@@ -41,7 +41,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     packing.add_argument("--python", default="3.12", help="of the other machine")
     packing.add_argument("--limit", type=int, default=LIMIT_MIB, help="MiB, checkout included")
     packing.add_argument(
-        "--leave-mirror", action="store_true", help="MIRROR is set on the other machine as well"
+        "--leave-mirror",
+        action="store_true",
+        help="PIPELINE_MIRROR is set on the other machine as well",
     )
     running = commands.add_parser("run", help="measure")
     running.add_argument("--pack", type=Path, help="the folder that `pack` made")

@@ -17,9 +17,10 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.gpu_pack import PackError, read_facts
-from vision.base.fetch import Official, fetch_official
+from vision.base.fetch import MIRROR, Official, fetch_official
 from vision.base.files import read_array, read_json, sha256_of, write_array, write_json
 from vision.base.params import get_value, load_section, load_seed, read_params
+from vision.base.variables import read_variable
 from vision.data import cifar10
 from vision.data.dataset import ImageSet
 from vision.data.described import read_source, to_official
@@ -96,13 +97,13 @@ def check_source() -> None:
 
 
 def load(folder: Path) -> Stock:
-    """Read what `prepare` wrote; images and weights come from MIRROR, or else from the folder.
+    """Read what `prepare` wrote; images and weights come from the mirror, or else from the folder.
 
     Raises:
-        PackError: MIRROR has another archive, or other weights, than were packed.
+        PackError: PIPELINE_MIRROR has another archive, or other weights, than were packed.
     """
     commit = read_facts(folder)["commit"]
-    os.environ.setdefault("MIRROR", str(folder / "mirror"))
+    os.environ[MIRROR] = read_variable(MIRROR) or str(folder / "mirror")
     facts = {name: read_json(folder / f"data/{name}.json") for name in ("images", "weights")}
     for name, official in {"images": find_cifar10(), "weights": IMAGENET}.items():
         path = fetch_official(official).path

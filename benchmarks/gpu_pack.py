@@ -2,7 +2,7 @@
 
 FOLDER/
     wheels/     what the training code imports and torch and torchvision do not bring
-    mirror/     the archive of images and the file of weights, as MIRROR has them
+    mirror/     the archive of images and the file of weights, as PIPELINE_MIRROR has them
     data/       labels, split, classes and provenance, see gpu_data.py
     pack.json   the Python that the wheels are for, and the commit that packed them
 
@@ -104,7 +104,7 @@ def check_size(folder: Path, limit_mib: int) -> int:
         raise PackError(
             f"{folder} and the checkout have {total / 2**20:.1f} MiB, over the limit of "
             f"{limit_mib}; the largest file is {largest.name} with {sizes[largest] / 2**20:.1f}: "
-            "use --leave-mirror where MIRROR is on the other machine, or raise --limit"
+            "use --leave-mirror where PIPELINE_MIRROR is on the other machine, or raise --limit"
         )
     return total
 

@@ -5,7 +5,6 @@ alone decides what is current: a task runs `dvc repro --single-item STAGE` in a 
 """
 
 import math
-import os
 import shutil
 import threading
 import time
@@ -40,6 +39,7 @@ from flows.engine.tree import (
 from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
 from flows.orchestration.refusals import in_one_line
 from vision.base.errors import PipelineError
+from vision.base.processor import count_cores
 
 TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")
@@ -123,7 +123,7 @@ def run_plan(
     plan: list[PlannedStage], root: Path, tree: Path, force: bool, jobs: int | None
 ) -> dict[str, State[Any]]:
     """Run a plan's stages as tasks and return the state in which each ended."""
-    cores = len(os.sched_getaffinity(0))
+    cores = count_cores()
     jobs = jobs or min(4, cores)
     run = Run(
         root=root,
@@ -218,6 +218,7 @@ def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
                 timeout_s=stage.meta.get("timeout_seconds", math.inf),
                 stop=run.stop,
                 on_line=listen,
+                memory=stage.memory,
             )
         except StageFailedError as error:
             return Failed(message=str(error), data=error)

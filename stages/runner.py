@@ -20,7 +20,8 @@ from stages.declared import DVC_FILE, fingerprint, read_declared
 from stages.known import bring_back, find_known, keep
 from vision.base.death_signal import end_with_parent
 from vision.base.errors import BusyError, ChangedError, DepsError, ParamsError, PipelineError
-from vision.base.params import check_name
+from vision.base.memory import is_shortage, say_shortage
+from vision.base.params import check_name, get_value, read_params
 
 LOCKS_DIR = Path(".dvc/tmp/stages")
 DVC_STAGE = "DVC_STAGE"  # environment variable that DVC sets for its stages
@@ -59,8 +60,8 @@ def run_stage(
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
-        print(f"error: {describe_os_error(error)}", file=sys.stderr)
+    except Exception as error:
+        print(f"error: {describe_other(error, stage, arguments)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{stage} was interrupted; nothing half-written is left", file=sys.stderr)
@@ -133,6 +134,21 @@ def _acquire(lock: BaseFileLock, title: str) -> AbstractContextManager[object]:
         raise BusyError(
             f"{title} is at work in this folder already: wait for it or end it"
         ) from None
+
+
+def describe_other(error: Exception, stage: str, names: list[str]) -> str:
+    """Return in one line what a user can mend: a file, or memory that ran out.
+
+    Raises:
+        Exception: `error` itself, where it is a fault of ours.
+    """
+    if is_shortage(error):
+        params = read_params()
+        values = {key: get_value(params, key) for key in read_declared(stage, *names).params}
+        return f"{stage} ran out of memory: {say_shortage(values)}"
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    raise error
 
 
 def describe_os_error(error: OSError) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vision.base.processor import read_cpu_kind, read_cpu_name
+from vision.base.processor import count_cores, read_cpu_kind, read_cpu_name
 
 GPU = Path("/dev/nvidiactl")  # of NVIDIA's driver: there is a GPU that torch would take
 
@@ -39,13 +39,13 @@ def describe_here() -> dict[str, Any]:
     if GPU.exists():
         return here | {"kind": "GPU"}
     return here | {
-        "device": f"{os.cpu_count()} CPU cores ({read_cpu_name()})",
+        "device": f"{count_cores()} CPU cores ({read_cpu_name()})",
         "kind": read_cpu_kind(),
     }
 
 
 def _count_threads() -> int:
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return int(os.environ.get("OMP_NUM_THREADS") or count_cores())
 
 
 def _describe(facts: Mapping[str, Any]) -> str:

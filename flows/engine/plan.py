@@ -38,6 +38,7 @@ from flows.engine.settings import check_params
 from flows.engine.work import Work, count_work, find_work
 from vision.base.errors import PipelineError
 from vision.base.fingerprint import MISSING
+from vision.base.memory import name_knobs
 from vision.base.params import PARAMS_FILE, flatten, get_value, read_params
 
 Verdict = Literal["cached", "restore", "run", "maybe"]
@@ -66,6 +67,7 @@ class PlannedStage:
     epochs_left: int | None = None  # of them, those that no checkpoint has
     known: bool = False  # its result is kept, and comes back in seconds
     bytes: int = 0  # that come back from the cache
+    memory: str = ""  # the params that decide how much of it the stage needs
     elsewhere: str = ""  # on what other kind of machine its result was computed
 
 
@@ -152,6 +154,7 @@ class _Planner:
             epochs=work.epochs,
             epochs_left=work.left,
             known=work.known,
+            memory=name_knobs(view.params),
             bytes=count_bytes(stage) if verdict == "restore" else 0,
             elsewhere=_find_elsewhere(stage) if verdict in ("cached", "restore") else "",
         )

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,11 @@ HINTS = re.compile(
     r"To track the changes with git, run:|\tgit add .*|To enable auto staging, run:"
     r"|\tdvc config core\.autostage true|Use `dvc push` to send .*|Updating lock file .*|"
 )  # what DVC says after each stage, to someone who typed its command
+COMMAND = re.compile(r"> |\s*$")  # the command of a stage, as DVC shows it, or nothing
 BUSY_WAIT_S = 2.0  # DVC waits for its lock, but not for a path that another process reads
 BUSY_TRIES = 30
+KILLED = {-9, 137}  # by SIGKILL: as Python and as shells report it
+VMSTAT = Path("/proc/vmstat")
 TIMED_OUT = 124  # as timeout(1) reports it
 
 
@@ -50,6 +54,8 @@ class _Output:
     """What the lines of `dvc repro` say."""
 
     error: str = ""
+    said: str = ""  # the stage's last line
+    is_told: bool = False  # by the stage itself
     status: int | None = None
     outcome: Outcome = "cached"
     busy: bool = False
@@ -62,10 +68,19 @@ class _Output:
             self.outcome = "restored"
         elif line.startswith(("error: ", "ERROR: ")):
             self.error = self.error or line.partition(": ")[2]
+            self.is_told = self.is_told or line.startswith("error: ")
+        elif self.outcome == "ran" and not COMMAND.match(line) and not HINTS.fullmatch(line):
+            self.said = line.strip()
         self.busy = self.busy or " is busy, it is being blocked by" in line
         self.broken_lock = self.broken_lock or bool(re.match("ERROR: .*RWLock-file", line))
         if exited := re.search(r"exited with (-?\d+)$", line):
             self.status = int(exited[1])
+
+    def describe(self) -> str:
+        """Return what went wrong, in the stage's own words where it has any."""
+        if self.is_told or not self.said:
+            return self.error
+        return f"{self.said} ({self.error})" if self.error else self.said
 
 
 def repro(
@@ -77,6 +92,7 @@ def repro(
     timeout_s: float = math.inf,
     stop: threading.Event | None = None,
     on_line: Callable[[str], None] = lambda line: None,
+    memory: str = "",
 ) -> Outcome:
     """Bring one stage up to date, without those upstream, and say what that took.
 
@@ -85,6 +101,7 @@ def repro(
         timeout_s: seconds after which the stage is ended.
         stop: ends the stage when set.
         on_line: called with each line that DVC and the stage print.
+        memory: the params that decide how much memory the stage needs, for an error.
 
     Raises:
         StageFailedError: with the stage's own message.
@@ -93,6 +110,7 @@ def repro(
     stop = stop or threading.Event()
     command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] * force), stage]
     environment = _make_environment(threads, force)
+    kills = count_memory_kills()
     for _ in range(BUSY_TRIES):
         output = _Output()
         deadline = time.monotonic() + timeout_s
@@ -108,8 +126,27 @@ def repro(
             stop.wait(BUSY_WAIT_S)
         else:
             break
-    message = output.error or f"dvc repro ended with status {status}"
+    if not output.is_told and {status, output.status} & KILLED:
+        message = _describe_kill(count_memory_kills() > kills, memory, output.said)
+    else:
+        message = output.describe() or f"dvc repro ended with status {status}"
     raise StageFailedError(stage, message, output.status)
+
+
+def count_memory_kills() -> int:
+    """Return how many processes the kernel has killed for lack of memory since it started."""
+    with suppress(OSError):
+        for line in VMSTAT.read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def _describe_kill(for_memory: bool, memory: str, said: str) -> str:
+    why = "as memory ran out" if for_memory else "perhaps as memory ran out"
+    way_out = f"lower {memory}" if memory else "end other programs, or take a larger machine"
+    last = f"; its last words: {said}" * bool(said)
+    return f"killed, {why}: {way_out}{last}"
 
 
 def _run_supervised(

@@ -17,6 +17,7 @@ from flows.engine.overrides import SOURCE
 from vision.base.errors import PipelineError
 from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
 from vision.base.params import PARAMS_FILE, flatten, read_params
+from vision.base.variables import read_variable
 
 
 def make_tree(tree: Path) -> None:
@@ -176,7 +177,9 @@ def make_environment() -> dict[str, str]:
     A tree goes when its run ends, however it ends: checkpoints stay in the main tree.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {CHECKPOINTS: str(CHECKPOINTS_DIR.absolute())} | os.environ | {"PATH": path}
+    kept = read_variable(CHECKPOINTS)
+    ours = {CHECKPOINTS: str(CHECKPOINTS_DIR.absolute()) if kept is None else kept}
+    return os.environ | ours | {"PATH": path}
 
 
 def _git(*arguments: str, given: bytes = b"") -> bytes:

@@ -1,7 +1,6 @@
 """Hash every object of DVC's cache again: DVC trusts one that is write-protected."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 from dvc.repo import Repo
 
 from flows.upkeep.findings import Finding, bad, good
+from vision.base.processor import count_cores
 from vision.base.progress import track
 
 DIR_SUFFIX = ".dir"  # of the list of a folder's files
@@ -19,7 +19,7 @@ def verify_cache(repair: bool) -> Iterator[Finding]:
     """Name the objects whose bytes are not those that they are named by; drop them if asked."""
     root = find_cache()
     objects = list_objects(root)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         verdicts = list(track(pool.map(is_intact, objects), "objects", total=len(objects)))
     damaged = [path for path, intact in zip(objects, verdicts, strict=True) if not intact]
     damaged += [path for path in sorted(root.glob("runs/*/*/*")) if not is_run(path)]

@@ -12,6 +12,7 @@ import pytest
 from tests.fuzz.changes import Kind, choose_kind, go_back
 from tests.fuzz.judge import step
 from tests.fuzz.world import World, make_world, read_texts
+from vision.base.kept import CHECKPOINTS
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "WARM_SETUP": "tests.fuzz.inside"}
 
@@ -26,7 +27,7 @@ def environment(home: Path) -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setenv("DVC_SITE_CACHE_DIR", str(home / "site"))
-        patch.delenv("CHECKPOINTS", raising=False)
+        patch.delenv(CHECKPOINTS, raising=False)
         yield
 
 

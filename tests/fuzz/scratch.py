@@ -15,6 +15,7 @@ from typing import Any
 from tests.fuzz import READS
 from tests.fuzz.stages import Stage, list_files, md5, read_stages
 from tests.warm import find_commands
+from vision.base.kept import CHECKPOINTS
 
 CODE = ("stages", "vision", "sources", "pictures", "more-photos", "params.yaml", "dvc.yaml")
 APART = ("params.yaml", "dvc.yaml", "dvc.lock", ".dvc/", ".git/", "data/checkpoints", "tests/")
@@ -81,7 +82,7 @@ class Scratch:
     def _compute(self, stage: Stage, tree: Path) -> dict[str, Any]:
         self.computed += 1
         reads = tree / ".reads.json"
-        environment = os.environ | {"PATH": find_commands(), "CHECKPOINTS": "", READS: str(reads)}
+        environment = os.environ | {"PATH": find_commands(), CHECKPOINTS: "", READS: str(reads)}
         done = subprocess.run(
             stage.cmd.split(),
             cwd=tree,

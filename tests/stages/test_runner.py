@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import torch
 
 from stages.runner import DVC_STAGE, run_stage
 from vision.base.death_signal import watch_parent
@@ -248,3 +250,24 @@ def test_an_error_of_the_system_is_one_line(
 def test_an_error_of_the_system_that_names_no_file_is_a_fault_of_ours() -> None:
     with pytest.raises(OSError, match="strange"):
         run_stage("judge", fail_with(OSError("strange")), ["paper"])
+
+
+def allocate(name: str) -> None:
+    torch.nn.Linear(3072, 10**11)
+
+
+def reserve(name: str) -> None:
+    np.zeros(2**60, np.uint8)
+
+
+@pytest.mark.parametrize("use", [allocate, reserve])
+def test_memory_that_runs_out_is_one_line_with_the_params_to_lower(
+    use: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "seed: 0\nfinetune: {paper: {epochs: 1, batch_size: 64, input_px: 80}}"
+    Path("params.yaml").write_text(text)
+    assert run_stage("judge", use, ["paper"]) == 1
+    assert capsys.readouterr().err == (
+        "error: judge ran out of memory: "
+        "lower finetune.paper.batch_size (64) or finetune.paper.input_px (80)\n"
+    )

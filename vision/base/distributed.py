@@ -23,8 +23,13 @@ from torch.nn import functional
 
 from vision.base.death_signal import end_with_parent
 from vision.base.errors import ParamsError
+from vision.base.processor import count_cores
+from vision.base.variables import read_variable
 
-PROCESSES = "PROCESSES"  # environment variable: how many; by default one for each GPU
+PROCESSES = "PIPELINE_PROCESSES"  # environment variable: how many; by default one for each GPU
+
+WORKER = "PIPELINE_WORKER"  # set in the processes that `launch` starts
+ELASTIC = "TORCHELASTIC_RUN_ID"  # torchrun sets it in those that it starts
 
 KILL_WITH_PARENT = partial(end_with_parent, signal.SIGKILL)
 
@@ -33,17 +38,20 @@ def count_wanted() -> int:
     """Return how many processes a training should have.
 
     Raises:
-        ParamsError: PROCESSES is no number above 0.
+        ParamsError: PIPELINE_PROCESSES is no number above 0.
     """
-    text = os.environ.get(PROCESSES, str(max(1, torch.cuda.device_count())))
+    text = read_variable(PROCESSES) or str(max(1, torch.cuda.device_count()))
     if not text.isdigit() or not int(text):
         raise ParamsError(f"{PROCESSES} is {text!r}; give a number of processes, 1 or more")
     return int(text)
 
 
 def is_worker() -> bool:
-    """Say whether `launch` or torchrun started this process: both set what torch's env:// reads."""
-    return "WORLD_SIZE" in os.environ
+    """Say whether `launch` or torchrun started this process.
+
+    Both set what torch's env:// reads; but platforms set WORLD_SIZE, too, for programs of theirs.
+    """
+    return WORKER in os.environ or ELASTIC in os.environ
 
 
 def launch(count: int, module: str, arguments: list[str]) -> int:
@@ -55,9 +63,10 @@ def launch(count: int, module: str, arguments: list[str]) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = max(1, count_cores() // count)
     shared = {"OMP_NUM_THREADS": str(threads)} | os.environ
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared |= {WORKER: str(os.getpid())}
     command = [sys.executable, "-m", module, *arguments]
     workers = [
         subprocess.Popen(

@@ -6,7 +6,6 @@ is complete and right.
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,7 +29,9 @@ from vision.base.connections import (
 from vision.base.errors import ChecksumError, SourceError
 from vision.base.part import Part, ask_for_rest, read_length, read_range
 from vision.base.progress import track_bytes
+from vision.base.variables import read_variable
 
+MIRROR = "PIPELINE_MIRROR"  # environment variable: a folder or an http(s) address
 DOWNLOADS_DIR = Path("data/downloads")
 MAX_BYTES = 64 * 2**30
 OFFICIAL_MAX_BYTES = 2**30  # the largest official file, CIFAR-10, has 170 MB
@@ -56,13 +57,13 @@ class Fetched:
 
 
 def fetch_official(official: Official) -> Fetched:
-    """Return the file from MIRROR, else the mirror's stand-in, else from the official address.
+    """Return the mirror's file, else its stand-in, else the file from the official address.
 
     Raises:
         ChecksumError: a file has the official name and not the official bytes.
         SourceError: it cannot be had; names the reason and the ways out.
     """
-    if mirror := os.environ.get("MIRROR"):
+    if mirror := read_variable(MIRROR):
         name = name_of(official.url)
         if path := _find(mirror, name, official.digests):
             verify(path, official.digests)
@@ -127,8 +128,8 @@ def _fetch_at_source(official: Official) -> Path:
         raise
     except SourceError as error:
         raise SourceError(
-            f"{error}; connect to the network, set MIRROR to a folder or http(s) address that has "
-            f"{name_of(official.url)}, or set {official.way_out}"
+            f"{error}; connect to the network, set {MIRROR} to a folder or http(s) address that "
+            f"has {name_of(official.url)}, or set {official.way_out}"
         ) from None
 
 
@@ -141,7 +142,7 @@ def _find(mirror: str, name: str, digests: Digests) -> Path | None:
         except MissingError:
             return None
     if not (folder := Path(mirror).expanduser()).is_dir():
-        raise SourceError(f"MIRROR is {mirror!r}, neither a folder nor an http(s) address")
+        raise SourceError(f"{MIRROR} is {mirror!r}, neither a folder nor an http(s) address")
     return min(folder.glob(name), default=None)
 
 

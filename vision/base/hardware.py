@@ -1,7 +1,6 @@
 """Say what a figure was measured on."""
 
 import math
-import os
 import sys
 import time
 from itertools import product
@@ -9,7 +8,7 @@ from itertools import product
 import torch
 
 from vision.base.distributed import count_processes
-from vision.base.processor import read_cpu_kind, read_cpu_name
+from vision.base.processor import count_cores, read_cpu_kind, read_cpu_name
 
 BF16_SIDE = 256  # of the matrices that are multiplied to see what bf16 gives
 BF16_ROUNDS = 10  # of which the fastest counts: other work on the cores slows one or the other
@@ -51,4 +50,4 @@ def _describe_device() -> str:
     if torch.cuda.is_available():
         return f"{n}x {torch.cuda.get_device_name()}"
     share = f"{n} processes on " * (n > 1)
-    return f"{share}{os.cpu_count()} CPU cores ({read_cpu_name()})"
+    return f"{share}{count_cores()} CPU cores ({read_cpu_name()})"

@@ -4,17 +4,17 @@ data/checkpoints/
     NAME-KEY...     KEY is of all that decides the thing: code, params, inputs, torch's version
 
 What has another key is another thing, so nothing is ever mistaken for it. The folder is no out of
-DVC's. CHECKPOINTS names another one; where it is set to nothing, nothing is kept or found.
+DVC's. PIPELINE_CHECKPOINTS names another one; where it is set to nothing, nothing is kept or found.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from vision.base.fingerprint import KEY_DIGITS, make_key
+from vision.base.variables import read_variable
 
-CHECKPOINTS = "CHECKPOINTS"  # environment variable
+CHECKPOINTS = "PIPELINE_CHECKPOINTS"  # environment variable
 CHECKPOINTS_DIR = Path("data/checkpoints")
 KEPT = 2  # of one name; older ones make room
 
@@ -24,9 +24,9 @@ def find_place(name: str, decisive: Mapping[str, str], root: Path = Path()) -> P
 
     Args:
         decisive: hashes of all that decides it.
-        root: the project, where CHECKPOINTS names no other folder.
+        root: the project, where PIPELINE_CHECKPOINTS names no other folder.
     """
-    folder = os.environ.get(CHECKPOINTS)
+    folder = read_variable(CHECKPOINTS)
     if folder == "":
         return None
     return (Path(folder) if folder else root / CHECKPOINTS_DIR) / f"{name}-{make_key(decisive)}"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision.base.processor import count_cores
 from vision.base.progress import track
 from vision.data.dataset import ImageSet
 from vision.models.batches import count_batches, iterate_batches, shift, to_input
@@ -17,6 +18,8 @@ from vision.models.networks import ModelSpec
 
 def prepare_device() -> torch.device:
     """Choose the GPU where there is one, and ask for repeatable results on either."""
+    if "OMP_NUM_THREADS" not in os.environ and count_cores() < torch.get_num_threads():
+        torch.set_num_threads(count_cores())  # more would wait for the same share of the time
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only so
     # The same as use_deterministic_algorithms, which loads the compiler first, for seconds.
     torch.set_deterministic_debug_mode("error")

@@ -102,7 +102,7 @@ def fit(
             a CPU, bit for bit what comes of a training that was never ended.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss, in training or in validation, is no longer finite.
     """
     started = time.perf_counter()
     trainer = Trainer(model, spec, train, params, seed, plan or LayerPlan())
@@ -120,10 +120,9 @@ def fit(
         epoch_started = time.perf_counter()
         loss, accuracy = trainer.train_epoch(number, title)
         progress.training_seconds += time.perf_counter() - epoch_started
-        if not math.isfinite(loss):
-            rate = params.learning_rate
-            raise TrainingError(f"the loss is {loss} in epoch {number}: lower learning_rate {rate}")
+        _require_finite("loss", loss, number, params)
         epoch = Epoch(number, loss, accuracy, *trainer.validate(val, title))
+        _require_finite("validation loss", epoch.val_loss, number, params)
         if title:
             print(f"{title}  {epoch}", flush=True)
         progress.history.append(epoch)
@@ -140,6 +139,12 @@ def fit(
         seconds=progress.seconds,
         images_per_second=len(train) * params.epochs / progress.training_seconds,
     )
+
+
+def _require_finite(what: str, loss: float, number: int, params: TrainParams) -> None:
+    if not math.isfinite(loss):
+        rate = params.learning_rate
+        raise TrainingError(f"the {what} is {loss} in epoch {number}: lower learning_rate {rate}")
 
 
 @dataclass

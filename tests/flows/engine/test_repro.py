@@ -1,14 +1,22 @@
+import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.engine import supervisor
 from flows.engine.overrides import set_params
-from flows.engine.repro import StageFailedError, StoppedError, repro
+from flows.engine.repro import (
+    KILLED,
+    StageFailedError,
+    StoppedError,
+    count_memory_kills,
+    repro,
+)
 from flows.upkeep.locks import RWLOCK
 from tests.flows.toy import assert_nothing_is_left, is_running, wait_until
 
@@ -38,6 +46,43 @@ def test_a_failure_carries_the_stages_own_words_and_status(new_toy: Path) -> Non
         repro(new_toy, "train@slow")
     assert caught.value.status == 3
     assert_nothing_is_left(new_toy)
+
+
+def test_a_failure_of_another_kind_carries_the_stages_last_line(new_toy: Path) -> None:
+    (new_toy / "stage.py").write_text("print('at work', flush=True)\nraise ValueError('of no use')")
+    words = r"fetch: ValueError: of no use \(failed to reproduce .* exited with 1\)"
+    with pytest.raises(StageFailedError, match=words):
+        repro(new_toy, "fetch")
+
+
+def test_a_stage_that_is_killed_names_the_params_that_take_its_memory(new_toy: Path) -> None:
+    code = "import os; print('at work', flush=True); os.kill(os.getpid(), 9)"
+    (new_toy / "stage.py").write_text(code)
+    words = r"^fetch: killed, .*as memory ran out: lower a\.batch_size \(64\); .*: at work$"
+    with pytest.raises(StageFailedError, match=words) as caught:
+        repro(new_toy, "fetch", memory="a.batch_size (64)")
+    assert caught.value.status in KILLED
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group whose processes may have 300 MB together."""
+    folder = Path(f"/sys/fs/cgroup/memory/test-{os.getpid()}")
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(300 * 2**20))
+    except OSError:
+        pytest.skip("no group for memory can be made on this machine")
+    yield folder
+    folder.rmdir()
+
+
+def test_the_kernels_own_count_tells_that_memory_ran_out(small_group: Path) -> None:
+    before = count_memory_kills()
+    enter = f"open('{small_group}/cgroup.procs', 'w').write('0')"
+    code = f"{enter}; rows = [bytearray(2**20) for _ in range(2000)]"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert count_memory_kills() > before
 
 
 def test_a_stage_that_takes_too_long_is_ended(new_toy: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.projects import ROOT
-from vision.base.distributed import PROCESSES, count_wanted, launch, take_share
+from vision.base.distributed import PROCESSES, WORKER, count_wanted, is_worker, launch, take_share
 from vision.base.errors import ParamsError
 from vision.base.files import read_json
 
@@ -77,8 +77,17 @@ def test_every_image_of_a_batch_is_in_one_share(
 
 def test_a_number_of_processes_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROCESSES, "0")
-    with pytest.raises(ParamsError, match="PROCESSES is '0'"):
+    with pytest.raises(ParamsError, match="PIPELINE_PROCESSES is '0'"):
         count_wanted()
+
+
+def test_a_platforms_world_size_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert not is_worker()
+    monkeypatch.setenv(WORKER, "1")
+    assert is_worker()
+    code = "import os; os.environ['PIPELINE_WORKER'] and os.environ['WORLD_SIZE'] == '2' or 1 / 0"
+    assert launch(2, "timeit", ["-n1", "-r1", code]) == 0
 
 
 SLEEP = ["-n1", "-r1", "import time; time.sleep(60)"]  # for `python -m timeit`
@@ -104,7 +113,10 @@ def test_a_worker_that_fails_ends_the_others() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("warm_python")
 def test_a_wrong_number_of_processes_is_one_line_and_so_is_a_wrong_recipe() -> None:
-    assert run_stage_in("two") == "error: PROCESSES is 'two'; give a number of processes, 1 or more"
+    assert (
+        run_stage_in("two")
+        == "error: PIPELINE_PROCESSES is 'two'; give a number of processes, 1 or more"
+    )
     assert run_stage_in("2").startswith("error: finetune.nope is missing: finetune has ")
 
 

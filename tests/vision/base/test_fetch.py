@@ -18,7 +18,7 @@ PART = DOWNLOADS_DIR / "a.bin.part"
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MIRROR", raising=False)
+    monkeypatch.delenv("PIPELINE_MIRROR", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(connections, "PAUSES_S", (0.01, 0.02))
     return tmp_path
@@ -160,7 +160,7 @@ def test_without_a_mirror_the_official_address_is_asked(site: Site) -> None:
 def test_a_mirror_folder_with_the_official_file_comes_first(
     site: Site, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIRROR", str(project))
+    monkeypatch.setenv("PIPELINE_MIRROR", str(project))
     (project / "a.bin").write_bytes(CONTENT)
     (project / "copy.bin").write_bytes(b"stand-in")
     fetched = fetch_official(official(f"{site.url}/a.bin"))
@@ -171,7 +171,7 @@ def test_a_mirror_folder_with_the_official_file_comes_first(
 def test_a_mirror_with_a_wrong_official_file_is_an_error(
     site: Site, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIRROR", str(project))
+    monkeypatch.setenv("PIPELINE_MIRROR", str(project))
     (project / "a.bin").write_bytes(b"something else")
     with pytest.raises(ChecksumError, match="remove or replace it"):
         fetch_official(official(f"{site.url}/a.bin"))
@@ -180,7 +180,7 @@ def test_a_mirror_with_a_wrong_official_file_is_an_error(
 def test_a_stand_in_serves_where_the_mirror_lacks_the_official_file(
     site: Site, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIRROR", str(project))
+    monkeypatch.setenv("PIPELINE_MIRROR", str(project))
     (project / "copy-2.bin").write_bytes(b"stand-in")
     fetched = fetch_official(official(f"{site.url}/a.bin"))
     assert (fetched.path, fetched.official) == (project / "copy-2.bin", False)
@@ -189,25 +189,25 @@ def test_a_stand_in_serves_where_the_mirror_lacks_the_official_file(
 def test_an_empty_mirror_leads_to_the_official_address(
     site: Site, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIRROR", str(project))
+    monkeypatch.setenv("PIPELINE_MIRROR", str(project))
     assert fetch_official(official(f"{site.url}/a.bin")).official
 
 
 def test_an_http_mirror_serves_the_official_file(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIRROR", f"{site.url}/")
+    monkeypatch.setenv("PIPELINE_MIRROR", f"{site.url}/")
     assert fetch_official(official("http://127.0.0.1:9/a.bin")).official
 
 
 def test_an_http_mirror_serves_a_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(copy=b"stand-in") as site:
-        monkeypatch.setenv("MIRROR", site.url)
+        monkeypatch.setenv("PIPELINE_MIRROR", site.url)
         fetched = fetch_official(official("http://127.0.0.1:9/a.bin"))
     assert (fetched.path.name, fetched.official) == ("copy.bin", False)
 
 
 def test_a_mirror_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIRROR", "nowhere")
-    with pytest.raises(SourceError, match="MIRROR is 'nowhere', neither a folder nor"):
+    monkeypatch.setenv("PIPELINE_MIRROR", "nowhere")
+    with pytest.raises(SourceError, match="PIPELINE_MIRROR is 'nowhere', neither a folder nor"):
         fetch_official(official("http://127.0.0.1:9/a.bin"))

@@ -39,7 +39,7 @@ def make_mirror(root: Path, monkeypatch: pytest.MonkeyPatch, official: bool) -> 
     """Make a mirror with the stand-in and, if wanted, a miniature of the official archive."""
     mirror = root / "mirror"
     mirror.mkdir()
-    monkeypatch.setenv("MIRROR", str(mirror))
+    monkeypatch.setenv("PIPELINE_MIRROR", str(mirror))
     images = {
         f"{subset}/{name}/0.jpg": encode(paint("red", (32, 32)), "JPEG")
         for subset in ("train", "test")

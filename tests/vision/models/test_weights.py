@@ -42,7 +42,7 @@ def state() -> dict[str, Tensor]:
 
 @pytest.fixture
 def mirror(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MIRROR", str(workspace))
+    monkeypatch.setenv("PIPELINE_MIRROR", str(workspace))
     return workspace
 
 

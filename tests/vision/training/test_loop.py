@@ -25,6 +25,11 @@ def run(**changes: Any) -> tuple[Fit, ModelSpec]:
     return fit(build_model(spec), spec, TRAIN, VAL, params, seed=0), spec
 
 
+def test_a_loss_that_is_finite_until_the_last_step_fails_in_validation() -> None:
+    with pytest.raises(TrainingError, match=r"the validation loss is nan in epoch 1: .* 1e\+30"):
+        run(epochs=1, batch_size=len(TRAIN), learning_rate=1e30)
+
+
 def test_three_colours_are_learnt() -> None:
     result, _ = run(epochs=5)
     assert [epoch.epoch for epoch in result.history] == [1, 2, 3, 4, 5]
