@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.engine.merges import check_merged
 from flows.engine.overrides import apply_overrides
 from flows.engine.settings import check_params
 from vision.base.errors import ParamsError
@@ -23,6 +24,7 @@ def check_run(
     Raises:
         PipelineError: with a line for each thing that is wrong.
     """
+    check_merged(root)
     params = read_params(root / PARAMS_FILE)
     apply_overrides(params, overrides or {})
     check_params(params, root)

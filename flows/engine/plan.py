@@ -33,6 +33,7 @@ from flows.engine.forecast import (
     take_outs,
 )
 from flows.engine.imports import check_closure
+from flows.engine.merges import check_merged
 from flows.engine.overrides import apply_overrides
 from flows.engine.settings import check_params
 from flows.engine.work import Work, count_work, find_work
@@ -89,6 +90,7 @@ def make_plan(
     Raises:
         PipelineError: DVC cannot read the project, or a target is not a stage.
     """
+    check_merged(root)
     params = read_params(root / PARAMS_FILE)
     apply_overrides(params, overrides or {})
     check_params(params, root)

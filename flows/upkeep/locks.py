@@ -1,6 +1,7 @@
 """Find what ended processes left in the way of the next run, and remove it."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 
+from flows.engine.merges import describe_marks
 from flows.engine.rwlock import RWLOCK, TMP, find_stale, hold_guard, remove_stale
 from flows.engine.tree import read_head
 from flows.upkeep.findings import Finding, bad, good, note
 from vision.base.files import write_bytes
 
 LOCK_FILE = Path("dvc.lock")
+HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
+NAMES = {"path", "hash"}  # of an entry of dvc.lock; beside them it has a hash, of whatever kind
 GIT_LOCK = Path(".git/index.lock")
 
 
@@ -70,14 +74,17 @@ def check_lock_file(fix: bool) -> Iterator[Finding]:
     if not LOCK_FILE.exists():
         return
     content = LOCK_FILE.read_bytes()
-    if is_lock_file(content):
+    if is_lock_file(content) and is_whole(content):
+        return
+    if not fix and (said := describe_marks(LOCK_FILE, content)):
+        yield bad(f"{said}; then dvc repro")
         return
     if not fix:
         yield bad(f"{LOCK_FILE} is damaged: pipeline doctor --fix takes the committed one, or none")
         return
     kept = TMP / "dvc.lock.damaged"
     write_bytes(kept, content)
-    if is_lock_file(committed := read_head(LOCK_FILE)):
+    if is_lock_file(committed := read_head(LOCK_FILE)) and is_whole(committed):
         write_bytes(LOCK_FILE, committed)
         yield good(f"{LOCK_FILE} was damaged: it is the committed one again (the other is {kept})")
     else:
@@ -93,6 +100,21 @@ def is_lock_file(content: bytes) -> bool:
     except (yaml.YAMLError, UnicodeDecodeError, DvcException):
         return False
     return True
+
+
+def is_whole(content: bytes) -> bool:
+    """Say whether each file in a dvc.lock has its hash: one cut inside a hash is YAML still."""
+    stages = (yaml.safe_load(content) or {}).get("stages") or {}
+    entries = [
+        entry
+        for stage in stages.values()
+        for kind in ("deps", "outs")
+        for entry in stage.get(kind, [])
+    ]
+    return all(
+        HASH.fullmatch(str(entry["md5"])) if "md5" in entry else len(entry) > len(NAMES & {*entry})
+        for entry in entries
+    )
 
 
 def check_git_lock(fix: bool) -> Iterator[Finding]:

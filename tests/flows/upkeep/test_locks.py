@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from flows.engine.checks import check_run
+from flows.engine.plan import make_plan
 from flows.engine.rwlock import RWLOCK
 from flows.upkeep.findings import Finding
 from flows.upkeep.locks import (
@@ -23,9 +25,11 @@ from flows.upkeep.locks import (
     check_rwlock,
     check_trees,
     is_lock_file,
+    is_whole,
 )
 from tests.flows.toy import dvc, git
 from vision.base.death_signal import end_with_parent
+from vision.base.errors import PipelineError
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +165,41 @@ def test_a_truncated_dvc_lock_becomes_the_committed_one() -> None:
     assert_found_and_mended(check_lock_file, "dvc.lock is damaged")
     assert LOCK_FILE.read_bytes() == whole
     assert "up to date" in dvc(Path(), "status")
+
+
+def test_a_dvc_lock_cut_inside_a_hash_is_damaged_though_dvc_reads_it() -> None:
+    dvc(Path(), "repro")
+    whole = LOCK_FILE.read_bytes()
+    assert is_whole(whole)
+    for size in (whole.rindex(b"md5: ") + 20, whole.rindex(b"hash: md5") + 10):
+        LOCK_FILE.write_bytes(whole[:size])
+        assert is_lock_file(whole[:size])
+        (finding,) = find(check_lock_file)
+        assert finding.kind == "bad"
+        assert "dvc.lock is damaged: pipeline doctor --fix" in finding.text
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml", "params.yaml"])
+def test_marks_of_a_merge_are_called_so(name: str) -> None:
+    """A real merge of two branches that change the last line of a file."""
+    file = Path(name)
+    if not file.exists():
+        file.write_text("schema: '2.0'\nstages: {}\n")
+    git(Path(), "add", "--all")
+    git(Path(), "commit", "--quiet", "--allow-empty", "--message", "Base")
+    base = file.read_text()
+    for branch in ("ours", "theirs"):
+        git(Path(), "checkout", "--quiet", "-B", branch, "HEAD" if branch == "ours" else "HEAD~1")
+        file.write_text(f"{base}# {branch}\n")
+        git(Path(), "commit", "--quiet", "--all", "--message", branch)
+    subprocess.run(["git", "merge", "--quiet", "ours"], check=False, capture_output=True)
+    words = rf"{name} has marks of a merge in line \d+: keep one side .* --ours {name}"
+    with pytest.raises(PipelineError, match=words):
+        make_plan()
+    with pytest.raises(PipelineError, match=words):
+        check_run(Path())
+    if file == LOCK_FILE:
+        assert "marks of a merge" in find(check_lock_file)[0].text
 
 
 def test_a_lock_file_is_damaged_wherever_dvc_says_so() -> None:
