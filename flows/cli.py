@@ -1,5 +1,6 @@
 """The `pipeline` command."""
 
+import io
 import json
 import logging
 import os
@@ -263,6 +264,9 @@ def main() -> None:
         logging.disable()  # every task would log that it was cancelled, with a traceback
         signal.default_int_handler(number, frame)
 
+    for stream in (sys.stdout, sys.stderr):  # a name may have what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGINT, interrupt)
     try:
         app()
