@@ -13,9 +13,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE # containers set it; each start would then compile all it imports
 INSTALLED := .venv/installed-$(TORCH)
 PIP := .venv/bin/python -m pip --disable-pip-version-check
-# DVC would keep its index, a database of pickles, where every user of the machine may write.
-PRIVATE_INDEX = mkdir -m 700 -p .dvc/tmp/site && \
-  dvc config --quiet --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
+# What each Python of the environment begins with, and the folder that it names.
+BEGIN = pwd -P > .venv/made-in && mkdir -m 700 -p .dvc/tmp/site && \
+  cp flows/engine/venv.pth "$$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')"
+# The scripts of an environment name the folder that it was made in: after a move or a copy it is
+# made anew. A link to another project's is left alone.
+ifneq ($(shell test -L .venv || test ! -f .venv/made-in || \
+  test "$$(cat .venv/made-in)" = "$$(pwd -P)" || echo moved),)
+.PHONY: $(INSTALLED)
+CLEAR := --clear
+endif
 INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --editable .
 
 # On each build; docs/decisions/0001-documentation-site.md says what comes of it.
@@ -49,20 +56,20 @@ docs: $(INSTALLED)
 
 # Not compiled: Python does that for the few modules that are used, when they first are.
 .venv/installed-default: requirements.lock
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(CLEAR) .venv
 	$(PIP) install --no-compile -r requirements.lock
 	$(INSTALL_PROJECT)
-	$(PRIVATE_INDEX)
+	$(BEGIN)
 	touch $@
 
 # The lock without torch and its CUDA libraries, then torch's own CPU build of the same version.
 .venv/installed-cpu: requirements-cpu.lock
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(CLEAR) .venv
 	$(PIP) install --no-compile --no-deps -r requirements-cpu.lock
 	$(PIP) install --no-compile --index-url https://download.pytorch.org/whl/cpu \
 	  $$(sed -nE 's/^ *"(torch(vision)?==[^"]*)",/\1/p' pyproject.toml)
 	$(INSTALL_PROJECT)
-	$(PRIVATE_INDEX)
+	$(BEGIN)
 	touch $@
 
 # A package with extras is listed twice: older versions of pip do not carry the pin of `name[extra]`

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.printing import Form
-from flows.engine.project import describe_error
+from flows.engine.project import describe_error, give_name
 from vision.base.errors import PipelineError
 
 # Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
@@ -267,6 +267,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a name may have what the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    give_name()
     signal.signal(signal.SIGINT, interrupt)
     try:
         app()

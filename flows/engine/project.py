@@ -1,11 +1,20 @@
 """Find the project from a folder below it, as git and DVC do."""
 
+import getpass
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from vision.base.errors import PipelineError
+
+
+def give_name() -> None:
+    """Name the user where the system has no name, as in containers: DVC and others ask for one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user-{os.getuid()}"
 
 
 def find_project(start: Path) -> Path | None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dvc.config import Config
+from configobj import ConfigObj
 from filelock import FileLock
 
 from flows.engine.overrides import SOURCE
@@ -41,8 +41,7 @@ def check_out(tree: Path, revision: str) -> None:
         ) from None
     with _hold_git():
         _git("worktree", "add", "--quiet", "--detach", str(tree), commit)
-    with Config(str(tree / ".dvc")).edit("local") as local:
-        local["cache"]["dir"] = str(Path(".dvc/cache").resolve())
+    set_local_option(tree, "cache", "dir", str(Path(".dvc/cache").resolve()))
     keep_site_cache(tree)
 
 
@@ -72,8 +71,14 @@ def keep_site_cache(tree: Path) -> None:
     """
     folder = tree.absolute() / ".dvc/tmp/site"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Config(str(tree / ".dvc")).edit("local") as local:
-        local["core"]["site_cache_dir"] = str(folder)
+    set_local_option(tree, "core", "site_cache_dir", str(folder))
+
+
+def set_local_option(tree: Path, section: str, key: str, value: str) -> None:
+    """Set an option in .dvc/config.local, as DVC does but for letters outside ASCII."""
+    config = ConfigObj(str(tree / ".dvc/config.local"), encoding="utf-8")
+    config.setdefault(section, {})[key] = value
+    config.write()
 
 
 def remove_tree(tree: Path) -> None:
