@@ -16,7 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.printing import Form
-from flows.engine.project import describe_error, give_name
+from flows.engine.project import (
+    describe_error,
+    enter_project,
+    give_name,
+    place,
+    place_model,
+    place_sources,
+    visiting_project,
+)
 from vision.base.errors import PipelineError
 
 # Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
@@ -47,12 +55,11 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run would do, why, and how long it should take."""
+    start = enter_project()
     from flows.engine.durations import describe_time, describe_total, estimate
     from flows.engine.overrides import SOURCE, parse_overrides
     from flows.engine.plan import group_elsewhere, make_plan
-    from flows.engine.project import enter_project, place_sources
 
-    start = enter_project()
     overrides = parse_overrides(place_sources(set or [], start, SOURCE))
     stages = make_plan(Path(), targets or (), force, overrides)
     if as_json:
@@ -84,11 +91,10 @@ def run(
     publish: Annotated[str | None, typer.Option(help="Commit the report to this branch.")] = None,
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow."""
+    start = enter_project()
     from flows.engine.checks import check_run
     from flows.engine.overrides import SOURCE, parse_overrides
-    from flows.engine.project import enter_project, place_sources
 
-    start = enter_project()
     set = place_sources(set or [], start, SOURCE)
     check_run(Path(), targets or (), parse_overrides(set), jobs)  # before Prefect starts
     from flows.pipeline import pipeline
@@ -124,11 +130,10 @@ def sweep(
     parallel: Annotated[int, typer.Option(min=1, help="Experiments side by side.")] = 1,
 ) -> None:
     """Run several experiments, each in a tree of its own, and rank them."""
+    start = enter_project()
     from flows.engine.choices import check_sweep
     from flows.engine.overrides import SOURCE
-    from flows.engine.project import enter_project, place_sources
 
-    start = enter_project()
     grid, search = (place_sources(texts or [], start, SOURCE) for texts in (grid, search))
     check_sweep(grid, None, search, trials, metric, parallel)  # before Prefect starts
     from flows.sweep import sweep as flow
@@ -152,20 +157,18 @@ def deploy(
     ] = None,
 ) -> None:
     """Set up pools and the GPU limit on the Prefect server; register the deployments."""
-    from flows.engine.project import enter_project
+    enter_project()
     from flows.orchestration.server import deploy as register
 
-    enter_project()
     register(names or [])
 
 
 @app.command()
 def serve(port: Annotated[int, typer.Option(help="Of the server.")] = 4200) -> None:
     """Start a server, a pool and a worker on this machine, for a try-out; Ctrl-C ends them."""
-    from flows.engine.project import enter_project
+    enter_project()
     from flows.orchestration.server import serve as start
 
-    enter_project()
     start(port)
 
 
@@ -180,10 +183,9 @@ def doctor(
     ] = False,
 ) -> None:
     """Look for what would stop a run."""
-    from flows.engine.project import enter_project
+    enter_project()
     from flows.upkeep.doctor import examine
 
-    enter_project()
     raise typer.Exit(examine(fix, verify_cache, repair))
 
 
@@ -194,10 +196,9 @@ def compare(
     out: Annotated[Path, typer.Option(help="A folder for the report.")] = Path("comparison"),
 ) -> None:
     """Write a report of what differs between two runs, and whether it is significant."""
-    from flows.commands.compare import compare as write
-    from flows.engine.project import enter_project, place
-
     start = enter_project()
+    from flows.commands.compare import compare as write
+
     print(write(before, after, Path(place(str(out), start))))
 
 
@@ -213,7 +214,6 @@ def predict(
     Ends with 0 if every file was read, 3 if some could not be, 1 if none could.
     """
     from flows.commands.printing import print_predictions
-    from flows.engine.project import place_model, visiting_project
     from vision.serving.prediction import Predictor, find_model, list_files
 
     with visiting_project() as start:
@@ -229,7 +229,6 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Default: exports/MODEL.onnx")] = None,
 ) -> None:
     """Write a trained model for other programs, and prove that it agrees with PyTorch."""
-    from flows.engine.project import place, place_model, visiting_project
     from vision.serving.export import export_onnx
     from vision.serving.prediction import find_model
 
@@ -247,10 +246,9 @@ def export(
 @app.command()
 def demo() -> None:
     """Run everything on scikit-learn's digits, in a tree of its own."""
-    from flows.commands import demo as module
-    from flows.engine.project import enter_project
-
     enter_project()
+    from flows.commands import demo as module
+
     raise typer.Exit(module.main())
 
 

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.config import Config
 
 from flows.engine.overrides import set_params
-from flows.engine.tree import bring_source, make_tree, remove_tree
+from flows.engine.tree import bring_source, keep_site_cache, make_tree, remove_tree
 from tests.vision.data.pictures import RED, write_folder
 from vision.base.errors import ParamsError, PipelineError
 
@@ -94,3 +95,13 @@ def test_an_override_of_an_unknown_key_is_refused() -> None:
     make_tree(Path("tree"))
     with pytest.raises(ParamsError, match=r"data\.sauce is missing: data has source"):
         set_params(Path("tree"), {"data.sauce": "digits"})
+
+
+def test_a_path_with_blanks_and_umlauts_reaches_dvcs_settings(repo: Path) -> None:
+    folder = repo / "ein schöner Ordner"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config.local").write_text("['remote \"store\"']\n    url = /größe\n")
+    keep_site_cache(folder)
+    settings = Config(str(folder / ".dvc"), validate=False)
+    assert settings["core"]["site_cache_dir"] == str(folder / ".dvc/tmp/site")
+    assert settings["remote"]["store"]["url"] == "/größe"
