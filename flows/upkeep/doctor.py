@@ -116,7 +116,7 @@ def check_project(fix: bool) -> Iterator[Finding]:
     try:
         plan = make_plan(Path())
     except PipelineError as error:
-        yield bad(str(error))
+        yield from map(bad, str(error).splitlines())
         return
     stale = sum(stage.verdict != "cached" for stage in plan)
     yield good(f"{len(plan)} stages, {stale} not up to date (pipeline plan says why)")

@@ -215,6 +215,16 @@ def test_a_failure_names_the_cause_and_spares_what_does_not_depend_on_it(new_toy
     assert_nothing_is_left(new_toy)
 
 
+def test_what_is_refused_ends_the_flow_in_one_line_of_its_log(
+    new_toy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a deployment would start it, past the command line's own checks."""
+    state = run("refused", set=["fetch.nap=1"])
+    assert state.is_failed()
+    assert state.message == "fetch.nap is missing: fetch has seconds"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def test_a_killed_stage_is_tried_again(new_toy: Path) -> None:
     """Status 137 is that of a process killed for memory; status 1 has said what is wrong."""
     set_params(new_toy, {"recipes.slow.fail": 137, "recipes.quick.fail": 1})
