@@ -74,6 +74,9 @@ OPTIONS: dict[str, list[tuple[str, st.SearchStrategy[str] | None]]] = {
 }
 
 
+NAMED = {"plan": 2, "run": 2, "compare": 2, "predict": 2, "export": 1, "deploy": 1}  # how many
+
+
 @st.composite
 def calls(draw: st.DrawFn) -> list[str]:
     """Return what may stand behind `pipeline`."""
@@ -82,7 +85,7 @@ def calls(draw: st.DrawFn) -> list[str]:
     words = [command]
     for option, values in draw(st.lists(st.sampled_from(known), max_size=3)) if known else ():
         words += [option] if values is None else [option, draw(values)]
-    return words + draw(st.lists(NAMES, max_size=2 if command != "serve" else 1))
+    return words + draw(st.lists(NAMES, max_size=NAMED.get(command, 0)))
 
 
 EDITS = st.one_of(

@@ -260,7 +260,11 @@ def reserve(name: str) -> None:
     np.zeros(2**60, np.uint8)
 
 
-@pytest.mark.parametrize("use", [allocate, reserve])
+def overflow(name: str) -> None:
+    torch.nn.Linear(3072, 10**20)
+
+
+@pytest.mark.parametrize("use", [allocate, reserve, overflow])
 def test_memory_that_runs_out_is_one_line_with_the_params_to_lower(
     use: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

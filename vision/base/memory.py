@@ -32,7 +32,7 @@ def is_shortage(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and WORDS.search(str(error)) is not None
+    return isinstance(error, RuntimeError | TypeError) and WORDS.search(str(error)) is not None
 
 
 def name_knobs(values: Mapping[str, Any]) -> str:
