@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -27,13 +27,13 @@ from flows.engine.project import (
 )
 from vision.base.errors import PipelineError
 
-# Before prefect is imported: a busy machine takes its time to start a server, a stage that waits
-# for the GPU should not wait 10 s more than it must, and a server that lives as long as a run
-# should report neither to its makers nor, as it ends, that it ends.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-os.environ.setdefault("PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS", "2")
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+# Before prefect is imported: a server that is away for a while should not end a run, and one that
+# lives as long as a run should not report to its makers.
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "7")  # for four minutes, as they double
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -44,6 +44,7 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", help="section.key=value; your params.yaml stays as it is."),
 ]
+TakeOver = Annotated[bool, typer.Option(help="Replace deployments of another folder, too.")]
 Force = Annotated[bool, typer.Option(help="Run stages that are current, too.")]
 
 
@@ -97,21 +98,30 @@ def run(
 
     set = place_sources(set or [], start, SOURCE)
     check_run(Path(), targets or (), parse_overrides(set), jobs)  # before Prefect starts
+    _prepare_prefect()
+    if not (set or force or isolated or name or pull or push or publish):
+        from flows.engine.current import say_current
+
+        if said := say_current(targets or ()):
+            print(said)
+            return
+    from flows.orchestration.reach import reach_server
     from flows.pipeline import pipeline
 
-    state = pipeline(
-        targets=targets,
-        set=set,
-        force=force,
-        isolated=isolated,
-        name=name,
-        jobs=jobs,
-        pull=pull,
-        push=push,
-        publish=publish,
-        return_state=True,
-    )
-    raise typer.Exit(0 if state.is_completed() else 1)
+    with reach_server():
+        state = pipeline(
+            targets=targets,
+            set=set,
+            force=force,
+            isolated=isolated,
+            name=name,
+            jobs=jobs,
+            pull=pull,
+            push=push,
+            publish=publish,
+            return_state=True,
+        )
+    _end(state)
 
 
 @app.command()
@@ -136,18 +146,21 @@ def sweep(
 
     grid, search = (place_sources(texts or [], start, SOURCE) for texts in (grid, search))
     check_sweep(grid, None, search, trials, metric, parallel)  # before Prefect starts
+    _prepare_prefect()
+    from flows.orchestration.reach import reach_server
     from flows.sweep import sweep as flow
 
-    state = flow(
-        grid=grid,
-        search=search,
-        trials=trials,
-        metric=metric,
-        name=name,
-        parallel=parallel,
-        return_state=True,
-    )
-    raise typer.Exit(0 if state.is_completed() else 1)
+    with reach_server():
+        state = flow(
+            grid=grid,
+            search=search,
+            trials=trials,
+            metric=metric,
+            name=name,
+            parallel=parallel,
+            return_state=True,
+        )
+    _end(state)
 
 
 @app.command()
@@ -155,21 +168,32 @@ def deploy(
     names: Annotated[
         list[str] | None, typer.Argument(help="Of prefect.yaml; none: all but kubernetes.")
     ] = None,
+    take_over: TakeOver = False,
+    notify: Annotated[
+        str | None, typer.Option(help="URL of a webhook that is told of failed or late nights.")
+    ] = None,
 ) -> None:
     """Set up pools and the GPU limit on the Prefect server; register the deployments."""
     enter_project()
-    from flows.orchestration.server import deploy as register
+    _prepare_prefect()
+    from flows.orchestration.deployments import deploy as register
+    from flows.orchestration.reach import reach_server
 
-    register(names or [])
+    with reach_server():
+        register(names or [], take_over, notify)
 
 
 @app.command()
-def serve(port: Annotated[int, typer.Option(help="Of the server.")] = 4200) -> None:
+def serve(
+    port: Annotated[int, typer.Option(help="Of the server.")] = 4200,
+    take_over: TakeOver = False,
+) -> None:
     """Start a server, a pool and a worker on this machine, for a try-out; Ctrl-C ends them."""
     enter_project()
-    from flows.orchestration.server import serve as start
+    _prepare_prefect()
+    from flows.orchestration.serving import serve as start
 
-    start(port)
+    start(port, take_over)
 
 
 @app.command()
@@ -184,6 +208,7 @@ def doctor(
 ) -> None:
     """Look for what would stop a run."""
     enter_project()
+    _prepare_prefect()
     from flows.upkeep.doctor import examine
 
     raise typer.Exit(examine(fix, verify_cache, repair))
@@ -250,6 +275,17 @@ def demo() -> None:
     from flows.commands import demo as module
 
     raise typer.Exit(module.main())
+
+
+def _prepare_prefect() -> None:
+    from flows.engine.prefect_home import prepare_prefect
+
+    prepare_prefect()
+
+
+def _end(state: "State[Any]") -> None:
+    """End with 0, with 1 for a failure, or with 130 where someone has cancelled the run."""
+    raise typer.Exit(0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1)
 
 
 def main() -> None:

@@ -19,13 +19,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.engine.checks import check_run
+from flows.engine.claims import claim
 from flows.engine.durations import record
 from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
-from flows.engine.repro import TIMED_OUT, StageFailedError, repro
+from flows.engine.repro import TIMED_OUT, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
     bring_source,
     make_tree,
@@ -36,16 +37,22 @@ from flows.engine.tree import (
 from flows.engine.tree import (
     publish as publish_branch,
 )
+from flows.orchestration import slots
 from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
 from flows.orchestration.refusals import in_one_line
+from flows.orchestration.signs import sign
+from flows.orchestration.stopping import Stop, find_stop, stoppable
 from vision.base.errors import PipelineError
 from vision.base.processor import count_cores
 
 TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")
 RESULTS = ("reports/metrics.json", "reports/report.html")  # git keeps the first alone
+ENDED = "the run was told to end"
 LAST_LOOKS = 3  # at what DVC holds for current, each time after running what it did not
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
+
+slots.install()
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Run:
     force: bool
     slots: threading.Semaphore
     threads: int | None
-    stop: threading.Event
+    stop: Stop
 
 
 @flow(name="pipeline", validate_parameters=True)
@@ -91,7 +98,9 @@ def pipeline(
     overrides = parse_overrides(set or [])
     check_run(root, targets or (), overrides, jobs)
     chosen = name or str(flow_run.get_name())
-    with _choose_tree(root, bool(isolated or overrides or publish), chosen) as tree:
+    own_tree = bool(isolated or overrides or publish)
+    with stoppable() as stop, _choose_tree(root, own_tree, chosen) as tree:
+        sign()
         set_params(tree, overrides)
         bring_source(tree, root)
         if pull:
@@ -100,6 +109,8 @@ def pipeline(
         publish_plan(plan, root)
         states = run_plan(plan, root, tree, force, jobs)
         states |= run_missed(plan, states, root, tree, jobs)
+        if stop.is_set():
+            return Cancelled(message=ENDED)
         failures = [str(state.message) for state in states.values() if _failed(state)]
         if not failures and all((tree / path).exists() for path in RESULTS):
             is_new = any(state.name != STATE_NAMES["cached"] for state in states.values())
@@ -111,6 +122,11 @@ def pipeline(
         if publish and not failures:
             commit = publish_branch(tree, publish, f"Record the run {chosen}")
             get_run_logger().info("%s: %s", publish, commit or "nothing new")
+        return _conclude(states, failures)
+    return Cancelled(message=ENDED)  # by Ctrl-C
+
+
+def _conclude(states: dict[str, State[Any]], failures: list[str]) -> State[Any]:
     if failures:
         return Failed(message="; ".join(failures))
     ran = [key for key, state in states.items() if state.name == "Completed"]
@@ -131,7 +147,7 @@ def run_plan(
         force=force,
         slots=threading.Semaphore(jobs),
         threads=max(1, cores // jobs) if jobs > 1 else None,
-        stop=threading.Event(),
+        stop=find_stop(),
     )
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
@@ -139,8 +155,10 @@ def run_plan(
             upstream = [futures[other] for other in stage.upstream if other in futures]
             futures[stage.name] = make_task(stage).submit(run, stage, wait_for=upstream)
         wait(list(futures.values()))
-    finally:
+    except BaseException:
         run.stop.set()
+        wait(list(futures.values()))  # a tree of their own is removed next
+        raise
     return {key: future.state for key, future in futures.items()}
 
 
@@ -208,6 +226,8 @@ def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
         progress.read(line)
 
     with run.slots:
+        if run.stop.is_set():
+            return Cancelled(message=ENDED)
         started = time.monotonic()
         try:
             outcome = repro(
@@ -220,6 +240,8 @@ def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
                 on_line=listen,
                 memory=stage.memory,
             )
+        except StoppedError:
+            return Cancelled(message=ENDED)
         except StageFailedError as error:
             return Failed(message=str(error), data=error)
         seconds = time.monotonic() - started
@@ -235,12 +257,13 @@ def _choose_tree(root: Path, isolated: bool, name: str) -> Iterator[Path]:
         yield root
         return
     tree = root / TREES / name
-    make_tree(tree)
-    try:
-        run_dvc(tree, "checkout", "--quiet", "--allow-missing")
-        yield tree
-    finally:
-        remove_tree(tree)
+    with claim(tree):
+        make_tree(tree)
+        try:
+            run_dvc(tree, "checkout", "--quiet", "--allow-missing")
+            yield tree
+        finally:
+            remove_tree(tree)
 
 
 def _keep_page(tree: Path, root: Path, name: str) -> Path:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.engine.choices import (
     METRICS,
@@ -22,8 +21,11 @@ from flows.engine.choices import (
 )
 from flows.engine.overrides import parse_value
 from flows.engine.tree import read_saved
+from flows.orchestration.artifacts import publish_table
 from flows.orchestration.refusals import in_one_line
-from flows.pipeline import pipeline
+from flows.orchestration.signs import sign
+from flows.orchestration.stopping import find_stop, stoppable
+from flows.pipeline import ENDED, pipeline
 from vision.base.errors import ParamsError, PipelineError
 from vision.base.params import get_value
 
@@ -72,18 +74,24 @@ def sweep(
     """
     check_sweep(grid, experiments, search, trials, metric, parallel)
     prefix = name or str(flow_run.get_name())
-    if search:
-        results = run_search(search, trials, metric, prefix)
-    else:
-        listed = [*expand_grid(grid or []), *map(tuple, experiments or [])]
-        named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
-        results = run_side_by_side(named, metric, parallel)
+    with stoppable() as stop:
+        sign()
+        if search:
+            results = run_search(search, trials, metric, prefix)
+        else:
+            listed = [*expand_grid(grid or []), *map(tuple, experiments or [])]
+            named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
+            results = run_side_by_side(named, metric, parallel)
+        if not stop.is_set():
+            return rank(results, metric)
+    return Cancelled(message=ENDED)
+
+
+def rank(results: list[Result], metric: str) -> State[Any]:
+    """Show the results, the best first, and return how the sweep ended."""
     results.sort(key=lambda result: math.inf if result.score is None else -result.score)
-    create_table_artifact(
-        table=[tabulate(result, metric) for result in results],
-        key="leaderboard",
-        description=f"Experiments by {metric}",
-    )
+    rows = [tabulate(result, metric) for result in results]
+    publish_table(rows, "leaderboard", f"Experiments by {metric}")
     failed = [result for result in results if result.score is None]
     if failed:
         names = ", ".join(result.experiment.name for result in failed)
@@ -99,6 +107,8 @@ def run_side_by_side(experiments: list[Experiment], metric: str, parallel: int) 
         batch = experiments[start : start + parallel]
         futures = [run_experiment.submit(experiment, metric, parallel) for experiment in batch]
         results += [future.result() for future in futures]
+        if find_stop().is_set():
+            break
     return results
 
 
@@ -152,6 +162,8 @@ def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> 
         else:
             study.tell(trial, result.score)
         results.append(result)
+        if find_stop().is_set():
+            break
     return results
 
 

@@ -16,9 +16,13 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from flows.engine.durations import describe_time, describe_total
 from flows.engine.plan import PlannedStage
+from flows.orchestration.asking import harmless
 from vision.base.files import read_json
 
 REPORTS = Path("reports")
@@ -27,6 +31,7 @@ SEED = re.compile(r"^seed (\d+)$")  # of a recipe that is trained with several
 EPOCH = re.compile(r"^epoch (\d+)/(\d+)  (.+)$")
 
 
+@harmless
 def publish_plan(plan: list[PlannedStage], root: Path) -> None:
     create_table_artifact(
         table=[tabulate_stage(stage, root) for stage in plan],
@@ -44,6 +49,26 @@ def tabulate_stage(stage: PlannedStage, root: Path) -> dict[str, str]:
     }
 
 
+def publish_table(rows: list[dict[str, Any]], key: str, description: str) -> None:
+    """Show a table in the terminal, and in Prefect's UI."""
+    table = Table(
+        *(rows[0] if rows else ()),
+        title=description,
+        title_justify="left",
+        box=None,
+        header_style="bold",
+    )
+    for row in rows:
+        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row.values()))
+    Console(highlight=False).print(table)
+    send_table(rows, key, description)
+
+
+@harmless
+def send_table(rows: list[dict[str, Any]], key: str, description: str) -> None:
+    create_table_artifact(table=rows, key=key, description=description)
+
+
 class EpochProgress:
     """A progress bar that follows the epochs which a training prints."""
 
@@ -59,13 +84,17 @@ class EpochProgress:
         if not (match := EPOCH.match(line)):
             return
         percent = 100 * int(match[1]) / int(match[2])
-        description = f"{self.title}, epoch {match[1]} of {match[2]}: {match[3]}"
+        self.show(percent, f"{self.title}, epoch {match[1]} of {match[2]}: {match[3]}")
+
+    @harmless
+    def show(self, percent: float, description: str) -> None:
         if self.artifact:
             update_progress_artifact(self.artifact, percent, description)
         else:
             self.artifact = create_progress_artifact(percent, self.key, description)  # type: ignore[assignment]
 
 
+@harmless
 def publish_results(tree: Path, page: Path, is_new: bool) -> None:
     """Publish the results table, the confusion matrices and the report of a tree.
 
@@ -75,7 +104,7 @@ def publish_results(tree: Path, page: Path, is_new: bool) -> None:
     """
     folder = tree / REPORTS
     metrics = read_json(folder / "metrics.json")
-    create_table_artifact(table=tabulate_results(metrics), key="results", description="Results")
+    publish_table(tabulate_results(metrics), "results", "Results")
     page = page.resolve()
     create_link_artifact(link=page.as_uri(), link_text=str(page), key="report-html")
     if not is_new and Artifact.get("report"):

@@ -7,25 +7,13 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-import httpx
 import torch
 from dvc.repo import Repo
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.client.schemas.filters import (
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-    TaskRunFilterTags,
-)
-from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 from rich.markup import escape
 
 from flows.engine.plan import make_plan
 from flows.engine.tree import keep_site_cache
-from flows.orchestration.server import GPU_TAG, read_gpu_slots
 from flows.upkeep.cache import verify_cache
 from flows.upkeep.findings import Finding, bad, good, note
 from flows.upkeep.locks import (
@@ -35,6 +23,7 @@ from flows.upkeep.locks import (
     check_rwlock,
     check_trees,
 )
+from flows.upkeep.records import check_server
 from vision.base.errors import PipelineError
 
 NEEDED_GB = 5
@@ -120,43 +109,3 @@ def check_project(fix: bool) -> Iterator[Finding]:
         return
     stale = sum(stage.verdict != "cached" for stage in plan)
     yield good(f"{len(plan)} stages, {stale} not up to date (pipeline plan says why)")
-
-
-def check_server(fix: bool) -> Iterator[Finding]:
-    url = PREFECT_API_URL.value()
-    if not url:
-        yield note("PREFECT_API_URL is not set: each run starts a server of its own (make serve)")
-        return
-    try:
-        with get_client(sync_client=True) as client:
-            slots = read_gpu_slots(client)
-            holders = _count_holders()
-            if slots and slots[1] > holders and fix:
-                client.update_global_concurrency_limit(
-                    f"tag:{GPU_TAG}", GlobalConcurrencyLimitUpdate(active_slots=holders)
-                )
-    except httpx.HTTPError as error:
-        yield bad(f"no Prefect server at {url} ({error}): start it, or unset PREFECT_API_URL")
-        return
-    yield good(f"Prefect server at {url}")
-    if slots is None:
-        yield note("stages tagged gpu are not limited: pipeline deploy limits them to one")
-    elif slots[1] <= holders:
-        yield good(f"GPU slots: {slots[1]} of {slots[0]} taken")
-    elif fix:
-        yield good(f"GPU slots: {slots[1] - holders} that no run held are free again")
-    else:
-        way_out = "pipeline doctor --fix frees them"
-        yield bad(f"GPU slots: {slots[1]} taken, {holders} in use: {way_out}")
-
-
-def _count_holders() -> int:
-    """Return how many task runs tagged `gpu` are running."""
-    with get_client(sync_client=True) as client:
-        running = client.read_task_runs(
-            task_run_filter=TaskRunFilter(
-                tags=TaskRunFilterTags(all_=[GPU_TAG]),
-                state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING])),
-            )
-        )
-    return len(running)

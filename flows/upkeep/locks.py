@@ -12,6 +12,7 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 
+from flows.engine.claims import is_claimed
 from flows.engine.merges import describe_marks
 from flows.engine.rwlock import RWLOCK, TMP, find_stale, hold_guard, remove_stale
 from flows.engine.tree import read_head
@@ -130,7 +131,7 @@ def check_git_lock(fix: bool) -> Iterator[Finding]:
 
 def check_trees(fix: bool) -> Iterator[Finding]:
     """Look for the trees of flows that were killed, and for what they were writing."""
-    folders = [path for path in (TMP / "trees").glob("*") if not _is_at_work("", path)]
+    folders = [path for path in (TMP / "trees").glob("*") if not _is_in_use(path)]
     files = [path for path in _list_temporary() if not _is_writer_alive(path)]
     names = ", ".join(str(path) for path in [*folders, *files])
     if not names:
@@ -143,6 +144,11 @@ def check_trees(fix: bool) -> Iterator[Finding]:
     for file in files:
         file.unlink(missing_ok=True)
     yield good(f"left by runs that were killed: {names}: removed")
+
+
+def _is_in_use(tree: Path) -> bool:
+    """Say whether a run lives whose tree this is; one that waits has no process in it."""
+    return is_claimed(tree) or _is_at_work("", tree)
 
 
 def _is_at_work(word: str, folder: Path | None = None) -> bool:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from flows.engine.checks import check_run
+from flows.engine.claims import claim
 from flows.engine.plan import make_plan
 from flows.engine.rwlock import RWLOCK
 from flows.upkeep.findings import Finding
@@ -240,14 +241,19 @@ def test_what_killed_flows_left_is_removed_and_what_lives_is_kept() -> None:
     Path(".dvc/tmp/trees/old-run").mkdir(parents=True)
     used = Path(".dvc/tmp/trees/new-run")
     used.mkdir()
+    waiting = Path(".dvc/tmp/trees/waits-for-the-gpu")
+    waiting.mkdir()
     worker = subprocess.Popen(["sleep", "60"], cwd=used, preexec_fn=end_with_parent)
     Path("data").mkdir()
     left, written = (Path(f"data/.a.npy.{process.pid}.tmp") for process in (dead, alive))
     left.touch()
     written.touch()
-    with worker, alive:
+    with worker, alive, claim(waiting):
         assert_found_and_mended(check_trees, f".dvc/tmp/trees/old-run, {left}")
         assert used.exists()
+        assert waiting.exists()
+        with pytest.raises(PipelineError, match="a run named waits-for-the-gpu is at work"):
+            claim(waiting).__enter__()
         assert written.exists()
         worker.kill()
         alive.kill()

@@ -1,25 +1,35 @@
 import asyncio
 import json
+import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import httpx
 import kubernetes_asyncio.client
 import pytest
 import yaml
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Failed
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
-from flows.orchestration.server import (
+from flows.orchestration.deployments import (
     JOB_TEMPLATE,
     POOL,
-    POOL_OPTIONS,
+    POOL_TYPES,
     deploy,
-    read_gpu_slots,
+    find_owner,
     read_pools,
 )
+from flows.orchestration.notices import tell_of_failures
+from flows.orchestration.server import limit_gpu_stages, read_gpu_slots
+from flows.orchestration.serving import serve
+from tests.flows.toy import wait_until
 from tests.projects import ROOT
 from vision.base.errors import PipelineError
 
@@ -64,7 +74,7 @@ def find_unknown_keys(value: Any, kind: str) -> Iterator[str]:
 
 
 def test_every_deployment_has_a_pool_that_we_can_create() -> None:
-    assert set(read_pools().values()) == {POOL, "kubernetes"} == set(POOL_OPTIONS)
+    assert set(read_pools().values()) == {POOL, "kubernetes"} == set(POOL_TYPES)
 
 
 def test_an_unknown_deployment_is_named() -> None:
@@ -94,17 +104,51 @@ def test_the_job_has_no_placeholder_left_and_no_key_that_kubernetes_does_not_kno
     ]
 
 
-def test_deployments_are_registered_with_their_pools_and_the_gpu_limit() -> None:
-    deploy(["manual", "kubernetes"])
+def test_deployments_are_registered_and_taken_from_no_other_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_gpu_stages(2)  # as someone with two has it
+    deploy(["nightly", "kubernetes"])
     with get_client(sync_client=True) as client:
         found = {entry.name: entry for entry in client.read_deployments()}
-        limit = read_gpu_slots(client)
-    assert {name: entry.work_pool_name for name, entry in found.items()} == {
-        "manual": POOL,
-        "kubernetes": "kubernetes",
-    }
-    assert found["kubernetes"].job_variables["gpus"] == 1
-    assert limit == (1, 0)
+        assert read_gpu_slots(client) == (2, 0)
+        assert {name: entry.work_pool_name for name, entry in found.items()} == {
+            "nightly": POOL,
+            "kubernetes": "kubernetes",
+        }
+        assert found["kubernetes"].job_variables["gpus"] == 1
+        assert_someone_is_told_of_a_failure(client, found["nightly"].id)
+
+        shutil.copy("prefect.yaml", tmp_path)  # another clone
+        monkeypatch.chdir(tmp_path)
+        for name in ("nightly", "kubernetes"):
+            with pytest.raises(PipelineError, match=rf"{name} of {ROOT}, .* --take-over"):
+                deploy([name])
+        port = httpx.URL(str(client.api_url)).port
+        with pytest.raises(PipelineError, match=f"port {port} is taken"):
+            serve(int(port or 0), take_over=True)
+        assert {find_owner(client, name) for name in found} == {str(ROOT)}
+
+
+def assert_someone_is_told_of_a_failure(client: SyncPrefectClient, deployment: UUID) -> None:
+    told: list[str] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Webhook) as webhook:
+        threading.Thread(target=webhook.serve_forever, daemon=True).start()
+        tell_of_failures(client, "nightly", f"http://127.0.0.1:{webhook.server_port}/")
+        run = client.create_flow_run_from_deployment(deployment, name="dark-night")
+        client.set_flow_run_state(run.id, Failed(message="plot: no room"), force=True)
+        wait_until(lambda: told)
+        webhook.shutdown()
+    assert told == ["dark-night: Failed\npipeline, dark-night: Failed. plot: no room"]
 
 
 def test_the_number_of_gpus_can_be_chosen() -> None:

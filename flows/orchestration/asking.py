@@ -1,0 +1,48 @@
+"""Prefect's server, asked so that no answer harms no run: it may be away at any time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
+
+import httpx
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+P = ParamSpec("P")
+TIMEOUT_S = 10.0
+
+
+@contextmanager
+def ask() -> Iterator[SyncPrefectClient]:
+    """Yield a client that fails at once; Prefect's own try again for a minute."""
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
+    ):
+        yield client
+
+
+def harmless(tell: Callable[P, None]) -> Callable[P, None]:
+    """Make a function that tells the server something one that a run survives.
+
+    It tries once: a stage that prints is not to wait for a server.
+    """
+
+    @wraps(tell)
+    def try_to_tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                tell(*args, **kwargs)
+        except (httpx.HTTPError, OSError) as error:
+            why = describe_error(error)
+            get_run_logger().warning("%s: Prefect has not got it: %s", tell.__name__, why)
+
+    return try_to_tell
+
+
+def describe_error(error: Exception) -> str:
+    """Write an error of the connection in one line."""
+    first, *_ = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,111 @@
+"""A Prefect server for a run that was typed: the one that is set, or one that ends with the run."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import socket
+from typing import Any
+
+import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.engine.prefect_home import check_database, find_home
+from flows.orchestration.asking import describe_error
+from flows.orchestration.server import start
+from vision.base.errors import PipelineError
+
+START_S = 120.0
+ANSWER_S = 8.0
+TEMPORARY = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",  # without what schedules
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+}
+SERVER = ("uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "error")
+
+
+@contextmanager
+def reach_server() -> Iterator[None]:
+    """See that a server answers; where none is set, run one while the block lasts.
+
+    It ends with us however we end, as stages do.
+
+    Raises:
+        PipelineError: none answers, or none can be started.
+    """
+    if url := PREFECT_API_URL.value():
+        check_answer(url)
+        yield
+        return
+    if not os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        check_database(find_home() / "prefect.db")
+    port = find_port()
+    url = f"http://127.0.0.1:{port}/api"
+    with tempfile.TemporaryFile() as log:
+        place = ("--host", "127.0.0.1", "--port", str(port))
+        server = start(*SERVER, *place, output=log, **TEMPORARY)
+        try:
+            wait_for(f"{url}/health", server, log)
+            with temporary_settings({PREFECT_API_URL: url}):
+                yield
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def check_answer(url: str) -> None:
+    """See that a Prefect server answers at a URL.
+
+    Raises:
+        PipelineError: it does not, within seconds.
+    """
+    way_out = "start it, or unset PREFECT_API_URL"
+    try:
+        answer = httpx.get(f"{url}/health", timeout=ANSWER_S)
+        why = "" if answer.is_success else f"it says {answer.status_code}"
+    except httpx.HTTPError as error:
+        why = describe_error(error)
+    if why:
+        raise PipelineError(f"no Prefect server at {url} ({why}): {way_out}")
+
+
+def find_port() -> int:
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def is_taken(port: int) -> bool:
+    """Say whether something on this machine listens at a port."""
+    with socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(url: str, server: subprocess.Popen[Any], log: Any = None) -> None:
+    """Wait until a server that was started answers.
+
+    Raises:
+        PipelineError: it ended instead, with the last that it said; or it takes too long.
+    """
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            httpx.get(url, timeout=2, trust_env=False).raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    why = find_last_error(log) if log else "see above"
+    raise PipelineError(f"no Prefect server could be started ({why}); its home is {find_home()}")
+
+
+def find_last_error(log: Any) -> str:
+    """Return the last line of a log that looks like an exception's."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines()
+    errors = [line for line in lines if "Error: " in line and not line.startswith(" ")]
+    return errors[-1] if errors else f"no answer within {START_S:.0f} s"
