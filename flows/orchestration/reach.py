@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def reach_server() -> Iterator[None]:
         return
     if not os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL"):
         check_database(find_home() / "prefect.db")
+    print("starting a Prefect server for this command", file=sys.stderr)
     port = find_port()
     url = f"http://127.0.0.1:{port}/api"
     with tempfile.TemporaryFile() as log:

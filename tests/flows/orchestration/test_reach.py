@@ -1,0 +1,73 @@
+"""Runs with no server of their own, and with what is wrong with one."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.engine.overrides import set_params
+from flows.upkeep.records import check_server
+from tests.flows.commands.typed import type_pipeline
+from tests.flows.toy import assert_nothing_is_left, is_running, wait_until
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def make_foreign(home: Path) -> None:
+    """Make the records of a Prefect that is newer than ours."""
+    with closing(sqlite3.connect(home / "prefect.db")) as base:
+        base.execute("create table alembic_version (version_num text)")
+        base.execute("insert into alembic_version values ('fedcba987654')")
+        base.commit()
+
+
+def test_what_keeps_prefect_from_running_is_one_line(new_toy: Path, home: Path) -> None:
+    make_foreign(home)
+    cases = {
+        "is of another version of Prefect (fedcba987654): move": {"PREFECT_HOME": str(home)},
+        "no Prefect server at http://127.0.0.1:9/api (ConnectError": {
+            "PREFECT_API_URL": "http://127.0.0.1:9/api"
+        },
+        "cannot keep its records in /proc/home (no such file or directory): set PREFECT_HOME": {
+            "PREFECT_HOME": "/proc/home"
+        },
+    }
+    for said, variables in cases.items():
+        typed = type_pipeline(new_toy, "run", **{"PREFECT_API_URL": ""} | variables)
+        assert typed.process.wait(30) == 1
+        (line,) = typed.read().splitlines()
+        assert line.startswith("error: ")
+        assert said in line
+
+
+def test_a_run_with_nothing_to_do_starts_no_server(toy: Path, home: Path) -> None:
+    typed = type_pipeline(toy, "run", PREFECT_API_URL="", PREFECT_HOME=str(home))
+    assert typed.process.wait(60) == 0
+    assert typed.read().startswith("0 of 6 stages ran: all is current")
+    assert not list(home.iterdir())
+
+
+def test_a_killed_run_takes_its_server_along_and_is_known_for_dead(
+    new_toy: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_params(new_toy, {"fetch.seconds": 600})
+    typed = type_pipeline(new_toy, "run", PREFECT_API_URL="", PREFECT_HOME=str(home))
+    wait_until(lambda: is_running(new_toy), 120)
+    typed.process.kill()
+    typed.process.wait()
+    assert_nothing_is_left(new_toy)
+    monkeypatch.chdir(new_toy)
+    monkeypatch.setenv("PREFECT_HOME", str(home))
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        told = [text for _, text in check_server(fix=True)]
+        assert any(text.endswith(" is gone: it is Crashed now") for text in told)
+        assert len(list(check_server(fix=False))) == 1  # now no server is started to look
