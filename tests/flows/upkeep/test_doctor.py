@@ -10,8 +10,9 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.engine.tree import keep_site_cache
 from flows.orchestration.server import GPU_TAG, limit_gpu_stages, read_gpu_slots
-from flows.upkeep.doctor import check_server, check_site_cache, examine
+from flows.upkeep.doctor import check_site_cache, examine
 from flows.upkeep.findings import bad, good
+from flows.upkeep.records import check_server
 from tests.flows.toy import dvc
 
 LIMIT = f"tag:{GPU_TAG}"
@@ -43,8 +44,10 @@ def test_a_stuck_gpu_slot_is_found_and_freed(lease: UUID) -> None:
 def test_a_server_without_a_gpu_limit_gets_a_note(prefect_server: None) -> None:
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name(LIMIT)  # that of another test
-    marks = [mark for mark, text in check_server(fix=False) if "not limited" in text]
-    assert marks == ["note"]
+    found = list(check_server(fix=False))
+    assert [mark for mark, text in found if "not limited" in text] == ["note"]
+    lost = [text for _, text in found if "stay taken for good" in text]  # it has the default
+    assert lost[0].endswith("LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem")
 
 
 @pytest.fixture
