@@ -46,6 +46,7 @@ Changes = Annotated[
 ]
 TakeOver = Annotated[bool, typer.Option(help="Replace deployments of another folder, too.")]
 Force = Annotated[bool, typer.Option(help="Run stages that are current, too.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an experiment of that name.")]
 
 
 @app.command()
@@ -90,14 +91,18 @@ def run(
     pull: Annotated[bool, typer.Option(help="First fetch from the DVC remote.")] = False,
     push: Annotated[bool, typer.Option(help="Afterwards send to the DVC remote.")] = False,
     publish: Annotated[str | None, typer.Option(help="Commit the report to this branch.")] = None,
+    replace: Replace = False,
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow."""
     start = enter_project()
     from flows.engine.checks import check_run
+    from flows.engine.names import check_free
     from flows.engine.overrides import SOURCE, parse_overrides
 
     set = place_sources(set or [], start, SOURCE)
     check_run(Path(), targets or (), parse_overrides(set), jobs)  # before Prefect starts
+    if isolated or set or publish:
+        check_free(name, publish, replace=replace)
     _prepare_prefect()
     if not (set or force or isolated or name or pull or push or publish):
         from flows.engine.current import say_current
@@ -119,6 +124,7 @@ def run(
             pull=pull,
             push=push,
             publish=publish,
+            replace=replace,
             return_state=True,
         )
     _end(state)
@@ -138,14 +144,17 @@ def sweep(
     ),
     name: Annotated[str | None, typer.Option(help="What experiments' names begin with.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Experiments side by side.")] = 1,
+    replace: Replace = False,
 ) -> None:
     """Run several experiments, each in a tree of its own, and rank them."""
     start = enter_project()
     from flows.engine.choices import check_sweep
+    from flows.engine.names import check_free
     from flows.engine.overrides import SOURCE
 
     grid, search = (place_sources(texts or [], start, SOURCE) for texts in (grid, search))
     check_sweep(grid, None, search, trials, metric, parallel)  # before Prefect starts
+    check_free(name and f"{name}-1", replace=replace)
     _prepare_prefect()
     from flows.orchestration.reach import reach_server
     from flows.sweep import sweep as flow
@@ -158,6 +167,7 @@ def sweep(
             metric=metric,
             name=name,
             parallel=parallel,
+            replace=replace,
             return_state=True,
         )
     _end(state)

@@ -5,10 +5,11 @@ alone decides what is current: a task runs `dvc repro --single-item STAGE` in a 
 """
 
 import math
+import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +23,15 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.engine.checks import check_run
-from flows.engine.claims import claim
 from flows.engine.durations import record
+from flows.engine.names import check_free, hold_name
 from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
+    bring_downloads,
     bring_source,
+    list_uncommitted,
     make_tree,
     remove_tree,
     run_dvc,
@@ -79,6 +82,7 @@ def pipeline(
     pull: bool = False,
     push: bool = False,
     publish: str | None = None,
+    replace: bool = False,
 ) -> State[Any]:
     """Bring the pipeline up to date.
 
@@ -92,17 +96,24 @@ def pipeline(
         jobs: stages side by side at most; by default as many as there are cores, up to 4.
         pull: first fetch what a DVC remote has, run cache included.
         push: afterwards send what the cache has to it.
-        publish: commit params.yaml, dvc.lock and reports/ to this branch.
+        publish: commit params.yaml, dvc.lock and reports/ to this branch, with code that is not
+            committed. No one may have it checked out.
+        replace: let the experiment take the place of one of the same name.
     """
     root = Path.cwd()
     overrides = parse_overrides(set or [])
     check_run(root, targets or (), overrides, jobs)
-    chosen = name or str(flow_run.get_name())
+    chosen = name or re.sub(r"[^\w-]+", "-", str(flow_run.get_name()))
     own_tree = bool(isolated or overrides or publish)
+    if own_tree:
+        tried_again = (flow_run.get_run_count() or 1) > 1
+        check_free(chosen, publish, replace=replace or tried_again)
     with stoppable() as stop, _choose_tree(root, own_tree, chosen) as tree:
         sign()
+        uncommitted = list_uncommitted(tree) if publish else []
         set_params(tree, overrides)
         bring_source(tree, root)
+        bring_downloads(tree, root)
         if pull:
             run_dvc(tree, "pull", "--run-cache", "--allow-missing")
         plan = make_plan(tree, tuple(targets or ()), force, kept=root)
@@ -117,11 +128,11 @@ def pipeline(
             publish_results(tree, _keep_page(tree, root, chosen), is_new)
         if tree != root:
             _save(tree, chosen)
+        is_good = not failures
         if push:
-            run_dvc(tree, "push", "--run-cache")
-        if publish and not failures:
-            commit = publish_branch(tree, publish, f"Record the run {chosen}")
-            get_run_logger().info("%s: %s", publish, commit or "nothing new")
+            failures += _try(lambda: run_dvc(tree, "push", "--run-cache"))
+        if publish and is_good:
+            failures += _try(lambda: _publish(tree, publish, chosen, uncommitted))
         return _conclude(states, failures)
     return Cancelled(message=ENDED)  # by Ctrl-C
 
@@ -256,14 +267,29 @@ def _choose_tree(root: Path, isolated: bool, name: str) -> Iterator[Path]:
     if not isolated:
         yield root
         return
-    tree = root / TREES / name
-    with claim(tree):
-        make_tree(tree)
+    place = root / TREES / name
+    with hold_name(name):
+        tree = make_tree(place)
         try:
             run_dvc(tree, "checkout", "--quiet", "--allow-missing")
             yield tree
         finally:
-            remove_tree(tree)
+            remove_tree(place)
+
+
+def _publish(tree: Path, branch: str, name: str, uncommitted: list[str]) -> None:
+    commit = publish_branch(tree, branch, f"Record the run {name}")
+    changes = f", with what was not committed: {', '.join(uncommitted)}" * bool(uncommitted)
+    get_run_logger().info("%s: %s%s", branch, commit or "nothing new", changes)
+
+
+def _try(step: Callable[[], None]) -> list[str]:
+    """Return why a step after the run failed, or nothing; the others do not depend on it."""
+    try:
+        step()
+    except PipelineError as error:
+        return [str(error)]
+    return []
 
 
 def _keep_page(tree: Path, root: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from flows.engine.choices import (
     expand_grid,
     read_search,
 )
+from flows.engine.names import check_free
 from flows.engine.overrides import parse_value
 from flows.engine.tree import read_saved
 from flows.orchestration.artifacts import publish_table
@@ -58,6 +60,7 @@ def sweep(
     metric: str = "models.tuned.val_accuracy",
     name: str | None = None,
     parallel: int = 1,
+    replace: bool = False,
 ) -> State[Any]:
     """Run experiments, each isolated and kept as a DVC experiment, and rank them.
 
@@ -69,19 +72,23 @@ def sweep(
         metric: dotted key in reports/metrics.json; the highest is best. Never a test figure.
         name: what the experiments' names begin with; by default the flow run's name.
         parallel: experiments side by side.
+        replace: let experiments take the place of those of the same names.
 
-    What cannot be run, or compared by the metric, is refused before the first experiment.
+    What cannot be run, or compared by the metric, is refused before the first experiment; so are
+    names that are taken.
     """
     check_sweep(grid, experiments, search, trials, metric, parallel)
-    prefix = name or str(flow_run.get_name())
+    prefix = name or re.sub(r"[^\w-]+", "-", str(flow_run.get_name()))
     with stoppable() as stop:
         sign()
         if search:
-            results = run_search(search, trials, metric, prefix)
+            check_names(prefix, trials, replace)
+            results = run_search(search, trials, metric, prefix, replace)
         else:
             listed = [*expand_grid(grid or []), *map(tuple, experiments or [])]
             named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
-            results = run_side_by_side(named, metric, parallel)
+            check_names(prefix, len(named), replace)
+            results = run_side_by_side(named, metric, parallel, replace)
         if not stop.is_set():
             return rank(results, metric)
     return Cancelled(message=ENDED)
@@ -100,12 +107,20 @@ def rank(results: list[Result], metric: str) -> State[Any]:
     return Completed(message=f"best of {len(results)}: {best.experiment.name}, {best.score:.4f}")
 
 
-def run_side_by_side(experiments: list[Experiment], metric: str, parallel: int) -> list[Result]:
+def check_names(prefix: str, count: int, replace: bool) -> None:
+    """Refuse names that are taken before the first experiment runs."""
+    for number in range(1, count + 1):
+        check_free(f"{prefix}-{number}", replace=replace)
+
+
+def run_side_by_side(
+    experiments: list[Experiment], metric: str, parallel: int, replace: bool
+) -> list[Result]:
     """Run experiments, `parallel` at a time; one that fails does not stop the others."""
     results: list[Result] = []
     for start in range(0, len(experiments), parallel):
         batch = experiments[start : start + parallel]
-        futures = [run_experiment.submit(experiment, metric, parallel) for experiment in batch]
+        futures = [run_experiment.submit(each, metric, parallel, replace) for each in batch]
         results += [future.result() for future in futures]
         if find_stop().is_set():
             break
@@ -113,13 +128,14 @@ def run_side_by_side(experiments: list[Experiment], metric: str, parallel: int) 
 
 
 @task(name="experiment", task_run_name="{experiment.name}", cache_policy=NO_CACHE)
-def run_experiment(experiment: Experiment, metric: str, parallel: int) -> Result:
+def run_experiment(experiment: Experiment, metric: str, parallel: int, replace: bool) -> Result:
     """Run the pipeline with changed params in a tree of its own and read its score."""
     state = pipeline.with_options(flow_run_name=experiment.name)(
         set=list(experiment.overrides),
         isolated=True,
         name=experiment.name,
         jobs=1 if parallel > 1 else None,
+        replace=replace,
         return_state=True,
     )
     message = str(state.message)
@@ -144,7 +160,9 @@ def read_score(name: str, metric: str) -> float:
     return float(value)
 
 
-def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> list[Result]:
+def run_search(
+    search: Sequence[str], trials: int, metric: str, prefix: str, replace: bool
+) -> list[Result]:
     """Let Optuna choose the params of one experiment after the other."""
     try:
         import optuna
@@ -156,7 +174,7 @@ def run_search(search: Sequence[str], trials: int, metric: str, prefix: str) -> 
     for number in range(1, trials + 1):
         trial = study.ask()
         overrides = tuple(suggest(trial, each) for each in choices)
-        result = run_experiment(Experiment(f"{prefix}-{number}", overrides), metric, 1)
+        result = run_experiment(Experiment(f"{prefix}-{number}", overrides), metric, 1, replace)
         if result.score is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:

@@ -42,8 +42,8 @@ def _open(name: str, side: str) -> Iterator[Version]:
     if name == WORKSPACE:
         yield _load(Path(), name)
         return
-    tree = (TREES / side).absolute()
-    check_out(tree, name)
+    place = (TREES / side).absolute()
+    tree = check_out(place, name)
     try:
         run_dvc(tree, "checkout", "--quiet", "--force", "--allow-missing")
         try:
@@ -52,7 +52,7 @@ def _open(name: str, side: str) -> Iterator[Version]:
             raise DataError(f"{name} lacks results that a report needs: {error}") from None
         yield version
     finally:
-        remove_tree(tree)
+        remove_tree(place)
 
 
 def _load(tree: Path, name: str) -> Version:

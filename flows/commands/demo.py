@@ -42,13 +42,13 @@ def main() -> int:
     console, started = Console(), time.monotonic()
     try:
         console.print(f"Running the pipeline on digits in {TREE}/; a few minutes on 2 cores.")
-        make_tree(TREE)
-        set_params(TREE, OVERRIDES)
-        run_dvc(TREE, "repro", show=True)
+        tree = make_tree(TREE)
+        set_params(tree, OVERRIDES)
+        run_dvc(tree, "repro", show=True)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    console.print(f"Done in {time.monotonic() - started:.0f} s. Report: {TREE}/reports/report.html")
+    console.print(f"Done in {time.monotonic() - started:.0f} s. Report: {tree}/reports/report.html")
     return 0
 
 

@@ -1,6 +1,6 @@
 """Run the pipeline in a tree of its own, so that the user's files and results stay as they are.
 
-A tree is a git worktree with the user's uncommitted changes and the main tree's DVC cache.
+A tree is a git worktree with the files as the user sees them and the main tree's DVC settings.
 """
 
 import os
@@ -8,41 +8,73 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from configobj import ConfigObj
-from filelock import FileLock
+from dvc.repo.experiments.refs import ExpRefInfo
 
+from flows.engine.dvc_settings import share_settings
+from flows.engine.git import (
+    CODE,
+    ask,
+    clean_environment,
+    find_head,
+    find_prefix,
+    git,
+    take_snapshot,
+)
+from flows.engine.names import check_branch, find_experiment, hold_git
 from flows.engine.overrides import SOURCE
 from vision.base.errors import PipelineError
+from vision.base.fetch import DOWNLOADS_DIR, MIRROR, is_address
 from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
 from vision.base.params import PARAMS_FILE, flatten, read_params
 from vision.base.variables import read_variable
 
-
-def make_tree(tree: Path) -> None:
-    """Make `tree` a fresh checkout of HEAD plus the tracked changes that are not committed."""
-    check_out(tree, "HEAD")
-    changes = _git("diff", "--binary", "HEAD")
-    if changes:
-        _git("-C", str(tree), "apply", "--whitespace=nowarn", "-", given=changes)
+FOLDERS = (CHECKPOINTS, MIRROR)  # environment variables that name one
 
 
-def check_out(tree: Path, revision: str) -> None:
-    """Make `tree` a fresh checkout of what git knows, or of an experiment, on our DVC cache."""
-    remove_tree(tree)
+def make_tree(place: Path) -> Path:
+    """Make `place` a checkout of HEAD with the files as the user sees them.
+
+    They are those that git tracks, with changes that are not committed, and new code.
+
+    Returns:
+        The project in it: `place`, or the folder in which the project lies in its repository.
+    """
+    return _add_tree(place, find_head(), take_snapshot())
+
+
+def check_out(place: Path, revision: str) -> Path:
+    """Make `place` a checkout of what git knows, or of an experiment, on our DVC cache."""
+    find_head()  # git's own words, where it cannot read the project at all
     try:
         known = f"{find_experiment(revision) or revision}^{{commit}}"
-        commit = _git("rev-parse", "--verify", "--quiet", known).decode().strip()
+        commit = ask("rev-parse", "--verify", "--quiet", "--end-of-options", known)
     except PipelineError:
         where = "see git log and dvc exp show"
         raise PipelineError(
             f"git knows no {revision!r}, nor is it an experiment: {where}"
         ) from None
-    with _hold_git():
-        _git("worktree", "add", "--quiet", "--detach", str(tree), commit)
-    set_local_option(tree, "cache", "dir", str(Path(".dvc/cache").resolve()))
-    keep_site_cache(tree)
+    return _add_tree(place, commit, commit)
+
+
+def _add_tree(place: Path, commit: str, content: str) -> Path:
+    """Make `place` a worktree at a commit, with the files of another or of a tree object."""
+    remove_tree(place)
+    tree = place / find_prefix()
+    try:
+        with hold_git():
+            options = ["--quiet", "--force", "--detach", "--no-checkout"]
+            git("worktree", "add", *options, str(place.absolute()), commit)
+        git("read-tree", "--reset", "-u", content, folder=place)
+        if not (tree / ".dvc").is_dir():
+            raise PipelineError(f"{commit[:10]} has no DVC project in {find_prefix()}: no .dvc")
+        share_settings(tree, Path())
+    except BaseException:
+        remove_tree(place)
+        raise
+    return tree
 
 
 def bring_source(tree: Path, root: Path) -> None:
@@ -64,95 +96,88 @@ def bring_source(tree: Path, root: Path) -> None:
     (tree / path).symlink_to((root / path).resolve())
 
 
-def keep_site_cache(tree: Path) -> None:
-    """Have DVC keep its index in the tree, out of other users' reach, not under /var/tmp.
-
-    It is a database of pickles, which whoever can write it makes run what they like.
-    """
-    folder = tree.absolute() / ".dvc/tmp/site"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    set_local_option(tree, "core", "site_cache_dir", str(folder))
-
-
-def set_local_option(tree: Path, section: str, key: str, value: str) -> None:
-    """Set an option in .dvc/config.local, as DVC does but for letters outside ASCII."""
-    config = ConfigObj(str(tree / ".dvc/config.local"), encoding="utf-8")
-    config.setdefault(section, {})[key] = value
-    config.write()
+def bring_downloads(tree: Path, root: Path) -> None:
+    """Let a tree find what was downloaded before, and keep what it downloads."""
+    there = tree / DOWNLOADS_DIR
+    if tree != root and (root / DOWNLOADS_DIR.parent).is_dir() and not there.exists():
+        (root / DOWNLOADS_DIR).mkdir(exist_ok=True)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.symlink_to((root / DOWNLOADS_DIR).absolute())
 
 
-def remove_tree(tree: Path) -> None:
-    if tree.exists() and not (tree / ".git").is_file():
-        raise PipelineError(f"{tree} is in the way and is no worktree: move it elsewhere")
-    with _hold_git():
-        shutil.rmtree(tree, ignore_errors=True)
-        _git("worktree", "prune")
-
-
-def _hold_git() -> FileLock:
-    """Return a lock for what the trees share of git.
-
-    Git prunes a worktree that another process is adding; of two `dvc exp save` at once one fails.
-    """
-    lock = Path(".dvc/tmp/git.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(lock)
+def remove_tree(place: Path) -> None:
+    if place.exists() and not (place / ".git").is_file():
+        raise PipelineError(f"{place} is in the way and is no worktree: move it elsewhere")
+    with hold_git():
+        shutil.rmtree(place, ignore_errors=True)
+        with suppress(PipelineError):  # git has none there
+            git("worktree", "remove", "--force", "--force", str(place.absolute()))
 
 
 def save_experiment(tree: Path, name: str) -> None:
-    """Record a tree's params, lock and report; the main tree's `dvc exp show` lists them."""
-    untracked = ["--include-untracked", "reports"] * (tree / "reports").is_dir()
-    with _hold_git():
-        run_dvc(tree, "exp", "save", "--quiet", "--force", "--name", name, *untracked)
+    """Keep a tree's code, params, lock and report where DVC looks for experiments.
+
+    `dvc exp save` would stash and check out the tree's files on its way, under the user's
+    settings of git: other line ends are other code.
+    """
+    head = ask("rev-parse", "HEAD", folder=tree)
+    commit = _commit(tree, [head], f"dvc: commit experiment {name}")
+    ask("update-ref", str(ExpRefInfo(head, name)), commit)
 
 
 def read_saved(name: str, path: str) -> str:
     """Return a file as an experiment recorded it."""
     if commit := find_experiment(name):
-        return _git("show", f"{commit}:{path}").decode()
+        return git("show", f"{commit}:./{path}").decode()
     raise PipelineError(f"there is no experiment {name}: see dvc exp show")
-
-
-def find_experiment(name: str) -> str:
-    """Return the commit of an experiment, or nothing."""
-    listed = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
-    for line in listed.splitlines():
-        commit, _, reference = line.partition(" ")
-        if reference.rpartition("/")[2] == name:
-            return commit
-    return ""
 
 
 def read_head(path: Path) -> bytes:
     """Return a file as the last commit has it; nothing if it has none."""
     try:
-        return _git("show", f"HEAD:{path}")
+        return git("show", f"HEAD:./{path}")
     except PipelineError:
         return b""
 
 
 def publish(tree: Path, branch: str, subject: str) -> str:
-    """Commit a tree's params.yaml, dvc.lock and reports/ to a branch, on top of what is there.
+    """Commit a tree's files, params.yaml, dvc.lock and reports/ as they are now, to a branch.
 
-    The commit's parents are the tree's HEAD and the branch as it was, so nothing is lost and no
-    one's checkout moves.
+    Code that the user has not committed is part of it: the commit gives what its dvc.lock says.
+    Its parents are the tree's HEAD and the branch as it was, so nothing is lost and no one's
+    checkout moves.
 
     Returns:
         The commit, or "" where the branch has these very files already.
+
+    Raises:
+        PipelineError: a worktree has the branch checked out.
     """
     reference = f"refs/heads/{branch}"
-    _git("-C", str(tree), "add", "params.yaml", "dvc.lock", "reports")
-    content = _git("-C", str(tree), "write-tree").decode().strip()
-    tips = _git("for-each-ref", "--format=%(objectname) %(tree)", reference).decode().split()
+    head = ask("rev-parse", "HEAD", folder=tree)
+    check_branch(branch, head)
+    content = _take_results(tree)
+    tips = ask("for-each-ref", "--format=%(objectname) %(tree)", reference).split()
     if content in tips:
         return ""
-    parents = dict.fromkeys(
-        [_git("-C", str(tree), "rev-parse", "HEAD").decode().strip(), *tips[:1]]
-    )
-    chosen = [argument for parent in parents for argument in ("-p", parent)]
-    commit = _git("commit-tree", content, *chosen, "-m", subject).decode().strip()
-    _git("update-ref", reference, commit, *tips[:1])
+    commit = _commit(tree, [head, *tips[:1]], subject)
+    ask("update-ref", reference, commit, *tips[:1])
     return commit
+
+
+def _commit(tree: Path, parents: list[str], subject: str) -> str:
+    chosen = [argument for parent in dict.fromkeys(parents) for argument in ("-p", parent)]
+    return ask("commit-tree", _take_results(tree), *chosen, "-m", subject)
+
+
+def _take_results(tree: Path) -> str:
+    return take_snapshot(tree, (*CODE, "reports"))
+
+
+def list_uncommitted(tree: Path) -> list[str]:
+    """Return the files of a fresh tree that differ from the commit it is at."""
+    names = git("diff-index", "--cached", "--name-only", "-z", "HEAD", folder=tree)
+    return [name for name in os.fsdecode(names).split("\0") if name]
 
 
 def run_dvc(tree: Path, *arguments: str, show: bool = False) -> None:
@@ -179,16 +204,14 @@ def run_dvc(tree: Path, *arguments: str, show: bool = False) -> None:
 def make_environment() -> dict[str, str]:
     """Return our environment, in which `python` in a stage's command is this Python.
 
-    A tree goes when its run ends, however it ends: checkpoints stay in the main tree.
+    A tree goes when its run ends, however it ends: checkpoints stay in the main tree. Paths that
+    are given relative to it are so wherever a stage runs.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = read_variable(CHECKPOINTS)
-    ours = {CHECKPOINTS: str(CHECKPOINTS_DIR.absolute()) if kept is None else kept}
-    return os.environ | ours | {"PATH": path}
-
-
-def _git(*arguments: str, given: bytes = b"") -> bytes:
-    done = subprocess.run(["git", *arguments], input=given, capture_output=True, check=False)
-    if done.returncode:
-        raise PipelineError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
+    environment = clean_environment()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    folders = {CHECKPOINTS: str(CHECKPOINTS_DIR.absolute())}
+    for key in FOLDERS:
+        if (value := read_variable(key)) is not None:
+            is_path = value and not is_address(value)
+            folders[key] = str(Path(value).expanduser().absolute()) if is_path else value
+    return environment | folders | {"PATH": path}

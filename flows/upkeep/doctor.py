@@ -8,12 +8,13 @@ from itertools import chain
 from pathlib import Path
 
 import torch
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from rich.console import Console
 from rich.markup import escape
 
+from flows.engine.dvc_settings import keep_site_cache
 from flows.engine.plan import make_plan
-from flows.engine.tree import keep_site_cache
 from flows.upkeep.cache import verify_cache
 from flows.upkeep.findings import Finding, bad, good, note
 from flows.upkeep.locks import (
@@ -24,6 +25,7 @@ from flows.upkeep.locks import (
     check_trees,
 )
 from flows.upkeep.records import check_server
+from flows.upkeep.repository import check_git
 from vision.base.errors import PipelineError
 
 NEEDED_GB = 5
@@ -41,6 +43,7 @@ def examine(fix: bool = False, verify: bool = False, repair: bool = False) -> in
     checks: list[Callable[[bool], Iterator[Finding]]] = [
         check_machine,
         check_disk,
+        check_git,
         check_site_cache,
         check_rwlock,
         check_repo_lock,
@@ -53,12 +56,20 @@ def examine(fix: bool = False, verify: bool = False, repair: bool = False) -> in
     console = Console(highlight=False)
     worst = 0
     for finding in chain(
-        *(check(fix) for check in checks), verify_cache(repair) if verify or repair else ()
+        *(_ask(check, fix) for check in checks), verify_cache(repair) if verify or repair else ()
     ):
         mark = f"[{COLOURS[finding.kind]}]{finding.kind:>4}[/]"
         console.print(f"{mark}  {escape(finding.text)}", soft_wrap=True)
         worst = max(worst, int(finding.kind == "bad"))
     return worst
+
+
+def _ask(check: Callable[[bool], Iterator[Finding]], fix: bool) -> Iterator[Finding]:
+    """Yield what a check finds; what keeps it from looking is a finding, too."""
+    try:
+        yield from check(fix)
+    except (DvcException, PipelineError) as error:
+        yield bad(" ".join(str(error).split()))
 
 
 def check_machine(fix: bool) -> Iterator[Finding]:

@@ -12,17 +12,18 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 
-from flows.engine.claims import is_claimed
+from flows.engine.git import ask, find_git_path
 from flows.engine.merges import describe_marks
+from flows.engine.names import is_running
 from flows.engine.rwlock import RWLOCK, TMP, find_stale, hold_guard, remove_stale
-from flows.engine.tree import read_head
+from flows.engine.tree import read_head, remove_tree
 from flows.upkeep.findings import Finding, bad, good, note
+from vision.base.errors import PipelineError
 from vision.base.files import write_bytes
 
 LOCK_FILE = Path("dvc.lock")
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 NAMES = {"path", "hash"}  # of an entry of dvc.lock; beside them it has a hash, of whatever kind
-GIT_LOCK = Path(".git/index.lock")
 
 
 def check_rwlock(fix: bool) -> Iterator[Finding]:
@@ -120,18 +121,22 @@ def is_whole(content: bytes) -> bool:
 
 def check_git_lock(fix: bool) -> Iterator[Finding]:
     """Look for the index lock of a git that was killed."""
-    if not GIT_LOCK.exists() or _is_at_work("git"):
+    try:
+        lock, top = find_git_path("index.lock"), Path(ask("rev-parse", "--show-toplevel"))
+    except PipelineError:  # check_git says why
+        return
+    if not lock.exists() or _is_at_work("git", top):
         return
     if fix:
-        GIT_LOCK.unlink(missing_ok=True)
-        yield good(f"{GIT_LOCK} of a git that is gone: removed")
+        lock.unlink(missing_ok=True)
+        yield good(f"{lock} of a git that is gone: removed")
     else:
-        yield bad(f"{GIT_LOCK} is of a git that is gone: pipeline doctor --fix removes it")
+        yield bad(f"{lock} is of a git that is gone: pipeline doctor --fix removes it")
 
 
 def check_trees(fix: bool) -> Iterator[Finding]:
     """Look for the trees of flows that were killed, and for what they were writing."""
-    folders = [path for path in (TMP / "trees").glob("*") if not _is_in_use(path)]
+    folders = [path for path in (TMP / "trees").glob("*") if not _is_alive(path)]
     files = [path for path in _list_temporary() if not _is_writer_alive(path)]
     names = ", ".join(str(path) for path in [*folders, *files])
     if not names:
@@ -140,15 +145,15 @@ def check_trees(fix: bool) -> Iterator[Finding]:
         yield bad(f"left by runs that were killed: {names}: pipeline doctor --fix removes them")
         return
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder) if (folder / ".git").exists() else shutil.rmtree(folder)
     for file in files:
         file.unlink(missing_ok=True)
     yield good(f"left by runs that were killed: {names}: removed")
 
 
-def _is_in_use(tree: Path) -> bool:
-    """Say whether a run lives whose tree this is; one that waits has no process in it."""
-    return is_claimed(tree) or _is_at_work("", tree)
+def _is_alive(tree: Path) -> bool:
+    """Say whether a run has a tree: it may wait for the GPU, with no process in the folder."""
+    return is_running(tree.name) or _is_at_work("", tree)
 
 
 def _is_at_work(word: str, folder: Path | None = None) -> bool:

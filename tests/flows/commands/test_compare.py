@@ -11,9 +11,10 @@ from vision.base.errors import DataError
 def test_a_version_without_all_results_is_named(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check_out(tree: Path, _: str) -> None:
+    def check_out(tree: Path, _: str) -> Path:
         write_tree(tree)
         shutil.rmtree(tree / "data/costs")
+        return tree
 
     monkeypatch.setattr(compare, "check_out", check_out)
     monkeypatch.setattr(compare, "run_dvc", lambda *_: None)

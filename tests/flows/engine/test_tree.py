@@ -40,7 +40,7 @@ def test_a_tree_has_the_changes_that_are_not_committed(repo: Path) -> None:
 
 def test_a_tree_shares_the_cache(repo: Path) -> None:
     make_tree(Path("tree"))
-    assert str(repo / ".dvc/cache") in (repo / "tree/.dvc/config.local").read_text()
+    assert Config(str(repo / "tree/.dvc"))["cache"]["dir"] == str(repo / ".dvc/cache")
 
 
 @pytest.mark.usefixtures("repo")

@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
-from flows.engine.tree import keep_site_cache
+from flows.engine.dvc_settings import keep_site_cache
 from flows.orchestration.server import GPU_TAG, limit_gpu_stages, read_gpu_slots
 from flows.upkeep.doctor import check_site_cache, examine
 from flows.upkeep.findings import bad, good

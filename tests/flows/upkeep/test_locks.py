@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from flows.engine.checks import check_run
-from flows.engine.claims import claim
+from flows.engine.names import hold_name
 from flows.engine.plan import make_plan
 from flows.engine.rwlock import RWLOCK
 from flows.upkeep.findings import Finding
@@ -248,12 +248,12 @@ def test_what_killed_flows_left_is_removed_and_what_lives_is_kept() -> None:
     left, written = (Path(f"data/.a.npy.{process.pid}.tmp") for process in (dead, alive))
     left.touch()
     written.touch()
-    with worker, alive, claim(waiting):
+    with worker, alive, hold_name(waiting.name):
         assert_found_and_mended(check_trees, f".dvc/tmp/trees/old-run, {left}")
         assert used.exists()
         assert waiting.exists()
         with pytest.raises(PipelineError, match="a run named waits-for-the-gpu is at work"):
-            claim(waiting).__enter__()
+            hold_name(waiting.name).__enter__()
         assert written.exists()
         worker.kill()
         alive.kill()
