@@ -2,8 +2,10 @@
 
 import json
 import math
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
 from flows.pipeline import ENDED, pipeline
 from vision.base.errors import ParamsError, PipelineError
+from vision.base.kept import CHECKPOINTS_KEPT, KEPT
 from vision.base.params import get_value
 
 if TYPE_CHECKING:
@@ -118,13 +121,26 @@ def run_side_by_side(
 ) -> list[Result]:
     """Run experiments, `parallel` at a time; one that fails does not stop the others."""
     results: list[Result] = []
-    for start in range(0, len(experiments), parallel):
-        batch = experiments[start : start + parallel]
-        futures = [run_experiment.submit(each, metric, parallel, replace) for each in batch]
-        results += [future.result() for future in futures]
-        if find_stop().is_set():
-            break
+    with _keep_checkpoints(KEPT + parallel):
+        for start in range(0, len(experiments), parallel):
+            batch = experiments[start : start + parallel]
+            futures = [run_experiment.submit(each, metric, parallel, replace) for each in batch]
+            results += [future.result() for future in futures]
+            if find_stop().is_set():
+                break
     return results
+
+
+@contextmanager
+def _keep_checkpoints(count: int) -> Iterator[None]:
+    """Let stages keep so many checkpoints of a name: trainings side by side spare each other's."""
+    before = os.environ.get(CHECKPOINTS_KEPT)
+    os.environ[CHECKPOINTS_KEPT] = before or str(count)
+    try:
+        yield
+    finally:
+        os.environ.pop(CHECKPOINTS_KEPT)
+        os.environ |= {CHECKPOINTS_KEPT: before} if before else {}
 
 
 @task(name="experiment", task_run_name="{experiment.name}", cache_policy=NO_CACHE)

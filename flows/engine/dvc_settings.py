@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dvc.config import Config, merge
+from dvc.config import Config, ConfigError, merge
 from dvc.config_schema import RelPath
 
 from vision.base.errors import PipelineError
@@ -20,18 +20,34 @@ def share_settings(tree: Path, root: Path) -> None:
     """Give a tree the project's cache, remotes and credentials, as DVC resolves them there.
 
     Relative paths are written anew, relative to the tree: the two can be moved together.
+
+    Raises:
+        PipelineError: DVC cannot read the settings.
     """
+    try:
+        theirs = _write_settings(tree, _read_settings(root))
+    except (ConfigError, UnicodeEncodeError) as error:
+        raise PipelineError(f"DVC's settings: {error}: see .dvc/config and config.local") from None
+    Path(theirs.files["local"]).chmod(0o600)  # it may hold passwords
+    keep_site_cache(tree)
+
+
+def _read_settings(root: Path) -> dict[str, Any]:
+    """Return what the project sets, its cache in any case; paths know what they are relative to."""
     ours = Config(str(root / ".dvc"))
     settings: dict[str, Any] = {}
     for level in ("repo", "local"):
         merge(settings, ours.load_one(level))
     if "dir" not in ours["cache"]:
         settings["cache"]["dir"] = RelPath((root / ".dvc/cache").absolute())
+    return settings
+
+
+def _write_settings(tree: Path, settings: dict[str, Any]) -> Config:
     theirs = Config(str(tree / ".dvc"))
     with theirs.edit("local") as local:
         merge(local, settings)
-    Path(theirs.files["local"]).chmod(0o600)  # it may hold passwords
-    keep_site_cache(tree)
+    return theirs
 
 
 def keep_site_cache(project: Path) -> None:

@@ -1,9 +1,13 @@
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
 
+from flows.engine.choices import METRICS
+from flows.engine.tree import read_saved
 from flows.sweep import sweep
 from tests.flows.toy import dvc
 
@@ -47,6 +51,8 @@ def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
         "nap-2",
         "nap-4",
     ]
+    assert json.loads(read_saved("nap-1", METRICS))["kept"] == "4"  # two, and two side by side
+    assert "CHECKPOINTS_KEPT" not in os.environ
 
 
 @pytest.mark.server
@@ -70,7 +76,7 @@ def add_score(toy: Path) -> None:
     code = (toy / "stage.py").read_text()
     score = """
 if stage == "report":
-    import pathlib
+    import os, pathlib
     folder = pathlib.Path("reports")
     folder.mkdir(exist_ok=True)
     score = float(recipe["seconds"])
@@ -78,6 +84,7 @@ if stage == "report":
         ["val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high"], score
     )
     metrics = {"models": {"toy": accuracies | {"best_epoch": 1, "epochs": 2}}}
+    metrics["kept"] = os.environ.get("CHECKPOINTS_KEPT")
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "report.md").write_text(f"# Slept {score} s")
     (folder / "report.html").touch()

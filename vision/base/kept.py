@@ -5,6 +5,8 @@ data/checkpoints/
 
 What has another key is another thing, so nothing is ever mistaken for it. The folder is no out of
 DVC's. PIPELINE_CHECKPOINTS names another one; where it is set to nothing, nothing is kept or found.
+PIPELINE_CHECKPOINTS_KEPT says how many of one name stay: as many as are trained side by side, and
+more.
 """
 
 import shutil
@@ -16,7 +18,8 @@ from vision.base.variables import read_variable
 
 CHECKPOINTS = "PIPELINE_CHECKPOINTS"  # environment variable
 CHECKPOINTS_DIR = Path("data/checkpoints")
-KEPT = 2  # of one name; older ones make room
+CHECKPOINTS_KEPT = "PIPELINE_CHECKPOINTS_KEPT"  # environment variable
+KEPT = 2  # of one name, where it is not set; older ones make room
 
 
 def find_place(name: str, decisive: Mapping[str, str], root: Path = Path()) -> Path | None:
@@ -33,12 +36,13 @@ def find_place(name: str, decisive: Mapping[str, str], root: Path = Path()) -> P
 
 
 def drop_older(place: Path) -> None:
-    """Remove what is kept under the same name, but for the newest KEPT keys."""
+    """Remove what is kept under the same name, but for the newest keys."""
+    kept = int(read_variable(CHECKPOINTS_KEPT) or KEPT)
     name = place.name[: -KEY_DIGITS - 1]
     by_key: dict[str, list[Path]] = {}
     for path in place.parent.glob(f"{name}-{'?' * KEY_DIGITS}*"):
         by_key.setdefault(path.name[: len(name) + 1 + KEY_DIGITS], []).append(path)
-    for paths in sorted(by_key.values(), key=_find_newest)[:-KEPT]:
+    for paths in sorted(by_key.values(), key=_find_newest)[:-kept]:
         for path in paths:
             remove(path)
 

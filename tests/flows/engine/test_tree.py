@@ -1,3 +1,4 @@
+import os
 import subprocess
 from pathlib import Path
 
@@ -5,8 +6,16 @@ import pytest
 import yaml
 from dvc.config import Config
 
+from flows.engine.dvc_settings import keep_site_cache
 from flows.engine.overrides import set_params
-from flows.engine.tree import bring_source, keep_site_cache, make_tree, remove_tree
+from flows.engine.tree import (
+    bring_downloads,
+    bring_source,
+    list_uncommitted,
+    make_environment,
+    make_tree,
+    remove_tree,
+)
 from tests.vision.data.pictures import RED, write_folder
 from vision.base.errors import ParamsError, PipelineError
 
@@ -97,11 +106,101 @@ def test_an_override_of_an_unknown_key_is_refused() -> None:
         set_params(Path("tree"), {"data.sauce": "digits"})
 
 
-def test_a_path_with_blanks_and_umlauts_reaches_dvcs_settings(repo: Path) -> None:
-    folder = repo / "ein schöner Ordner"
-    (folder / ".dvc").mkdir(parents=True)
-    (folder / ".dvc/config.local").write_text("['remote \"store\"']\n    url = /größe\n")
-    keep_site_cache(folder)
-    settings = Config(str(folder / ".dvc"), validate=False)
-    assert settings["core"]["site_cache_dir"] == str(folder / ".dvc/tmp/site")
-    assert settings["remote"]["store"]["url"] == "/größe"
+def test_a_tree_that_could_not_be_made_is_removed(repo: Path) -> None:
+    git("rm", "--quiet", "-r", "--cached", ".dvc")
+    git("commit", "--quiet", "--message", "No DVC")
+    git("config", "core.excludesFile", str(repo / "ignored"))
+    (repo / "ignored").write_text(".dvc\n")
+    with pytest.raises(PipelineError, match="has no DVC project"):
+        make_tree(Path("tree"))
+    assert not (repo / "tree").exists()
+    assert len(git("worktree", "list").splitlines()) == 1
+
+
+def test_another_worktree_whose_disk_is_away_stays_registered(repo: Path) -> None:
+    git("worktree", "add", "--quiet", "--detach", str(repo.parent / "usb"))
+    (repo.parent / "usb").rename(repo.parent / "away")
+    make_tree(Path("tree"))
+    remove_tree(Path("tree"))
+    (repo.parent / "away").rename(repo.parent / "usb")
+    assert "usb" in git("worktree", "list")
+
+
+def test_a_tree_has_new_code_and_neither_notes_nor_what_git_ignores(repo: Path) -> None:
+    for name in ("extra.py", "notes.txt", "vision/page.html", "sources/mine.csv", "secret.py"):
+        (repo / name).parent.mkdir(exist_ok=True)
+        (repo / name).write_text("new\n")
+    (repo / ".gitignore").write_text("/tree/\nsecret.py\n")
+    make_tree(Path("tree"))
+    new = {"extra.py", "vision/page.html", "sources/mine.csv"}
+    assert set(list_uncommitted(Path("tree"))) == {*new, ".gitignore"}
+    assert (repo / "tree/vision/page.html").exists()
+
+
+def test_a_tree_has_the_bytes_of_files_staged_renamed_or_removed(repo: Path) -> None:
+    for name in ("a.py", "b.py", "c.py"):
+        (repo / name).write_text(name)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "More")
+    (repo / "a.py").unlink()
+    git("mv", "b.py", "ü b.py")
+    git("rm", "--quiet", "--cached", "c.py")
+    (repo / "d.bin").write_bytes(b"\0\r\n\xff")
+    git("add", "d.bin")
+    (repo / "d.bin").chmod(0o755)
+    make_tree(Path("tree"))
+    assert {path.name for path in (repo / "tree").glob("*.py")} == {"c.py", "ü b.py"}
+    assert (repo / "tree/d.bin").read_bytes() == b"\0\r\n\xff"
+    assert os.access(repo / "tree/d.bin", os.X_OK)
+
+
+def test_downloads_and_folders_named_in_the_environment_reach_a_tree(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo / "data/downloads").mkdir(parents=True)
+    (repo / "data/downloads/a.tar").touch()
+    make_tree(Path("tree"))
+    bring_downloads(Path("tree"), repo)
+    assert (repo / "tree/data/downloads/a.tar").exists()
+    monkeypatch.setenv("PIPELINE_MIRROR", "mirror")
+    monkeypatch.setenv("PIPELINE_CHECKPOINTS", "kept")
+    environment = make_environment()
+    assert environment["PIPELINE_MIRROR"] == str(repo / "mirror")
+    assert environment["PIPELINE_CHECKPOINTS"] == str(repo / "kept")
+    monkeypatch.setenv("PIPELINE_MIRROR", "https://example.org/files")
+    monkeypatch.setenv("PIPELINE_CHECKPOINTS", "")  # turned off
+    environment = make_environment()
+    assert (environment["PIPELINE_MIRROR"], environment["PIPELINE_CHECKPOINTS"]) == (
+        "https://example.org/files",
+        "",
+    )
+
+
+def test_remotes_and_passwords_reach_a_tree_as_dvc_resolves_them(repo: Path) -> None:
+    (repo / ".dvc/config").write_text("['remote \"team\"']\n    url = ../../team\n")
+    away = "['remote \"away\"']\n    url = ssh://host/store\n    password = secret\n"
+    (repo / ".dvc/config.local").write_text(f"[core]\n    remote = team\n{away}")
+    make_tree(Path("tree"))
+    config = Config(str(repo / "tree/.dvc"))
+    assert config["core"]["remote"] == "team"
+    assert config["remote"]["team"]["url"] == str(repo.parent / "team")
+    assert config["remote"]["away"]["password"] == "secret"
+    assert (repo / "tree/.dvc/config.local").stat().st_mode & 0o777 == 0o600
+
+
+def test_below_a_folder_with_an_umlaut_dvc_takes_the_index_and_more_settings(repo: Path) -> None:
+    project = repo.rename(repo.with_name("Müller"))
+    keep_site_cache(project)
+    with Config(str(project / ".dvc")).edit("local") as local:
+        local["core"]["remote"] = "team"
+    config = Config(str(project / ".dvc"))
+    folder = Path(config["core"]["site_cache_dir"])
+    assert config["core"]["remote"] == "team"
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_settings_that_dvc_cannot_read_are_one_line_and_leave_no_tree(repo: Path) -> None:
+    (repo / ".dvc/config.local").write_text("[core]\n    remot = team\n")
+    with pytest.raises(PipelineError, match="extra keys not allowed"):
+        make_tree(Path("tree"))
+    assert not (repo / "tree").exists()

@@ -234,6 +234,27 @@ def test_the_index_lock_of_a_killed_git_is_removed() -> None:
     git(Path(), "status")
 
 
+def test_the_index_lock_of_a_linked_worktree_is_removed_from_a_folder_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    git(Path(), "worktree", "add", "--quiet", "--detach", "linked")
+    Path("linked/ml").mkdir()
+    monkeypatch.chdir("linked/ml")
+    assert not find(check_git_lock)
+    Path("../../.git/worktrees/linked/index.lock").touch()
+    assert_found_and_mended(check_git_lock, "of a git that is gone")
+
+
+def test_the_tree_of_a_living_run_stays_though_no_process_works_in_it() -> None:
+    """It may wait for the GPU."""
+    tree = Path(".dvc/tmp/trees/waiting")
+    tree.mkdir(parents=True)
+    with hold_name("waiting"):
+        assert not find(check_trees, fix=True)
+        assert tree.exists()
+    assert_found_and_mended(check_trees, "trees/waiting")
+
+
 def test_what_killed_flows_left_is_removed_and_what_lives_is_kept() -> None:
     with start_sleeper() as dead:
         dead.kill()
