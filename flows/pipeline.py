@@ -305,8 +305,7 @@ def _keep_page(tree: Path, root: Path, name: str) -> Path:
 def _save(tree: Path, name: str) -> None:
     """Keep a tree's results as a DVC experiment, if they are all current.
 
-    `dvc exp save` commits every stage as it stands: one that has not run would be recorded with
-    the outs of other params, in the run cache that all share.
+    One that has not run would be shown with the params of this run and the outs of others.
     """
     stale = [stage.name for stage in make_plan(tree) if stage.verdict != "cached"]
     if stale:

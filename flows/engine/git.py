@@ -84,7 +84,11 @@ def find_head() -> str:
     Raises:
         PipelineError: git cannot read the project, or it has no commit yet; with the way out.
     """
-    ask("rev-parse", "--git-dir")
+    try:
+        ask("rev-parse", "--git-dir")
+    except PipelineError as error:
+        ways_out = "" if "safe.directory" in str(error) else ": git init, git add --all, git commit"
+        raise PipelineError(f"{error}{ways_out}") from None
     try:
         return ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     except PipelineError:

@@ -11,8 +11,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from dvc.repo.experiments.refs import ExpRefInfo
-
 from flows.engine.dvc_settings import share_settings
 from flows.engine.git import (
     CODE,
@@ -122,7 +120,7 @@ def save_experiment(tree: Path, name: str) -> None:
     """
     head = ask("rev-parse", "HEAD", folder=tree)
     commit = _commit(tree, [head], f"dvc: commit experiment {name}")
-    ask("update-ref", str(ExpRefInfo(head, name)), commit)
+    ask("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
 
 
 def read_saved(name: str, path: str) -> str:

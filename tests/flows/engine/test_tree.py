@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from flows.engine.tree import (
     make_tree,
     remove_tree,
 )
+from tests.projects import ROOT
 from tests.vision.data.pictures import RED, write_folder
 from vision.base.errors import ParamsError, PipelineError
 
@@ -204,3 +206,18 @@ def test_settings_that_dvc_cannot_read_are_one_line_and_leave_no_tree(repo: Path
     with pytest.raises(PipelineError, match="extra keys not allowed"):
         make_tree(Path("tree"))
     assert not (repo / "tree").exists()
+
+
+def test_a_commit_hook_that_makes_a_tree_leaves_the_commit_as_it_is(repo: Path) -> None:
+    """Git tells a hook which index it is about to commit; so does the hook all that it starts."""
+    hook = repo / ".git/hooks/pre-commit"
+    code = "from pathlib import Path; from flows.engine import tree as t"
+    make = "t.make_tree(Path('tree')); t.remove_tree(Path('tree'))"
+    environment = f"env PYTHONPATH={ROOT}"
+    hook.write_text(f'#!/bin/sh\n{environment} {sys.executable} -c "{code}; {make}" || exit 1\n')
+    hook.chmod(0o755)
+    (repo / "params.yaml").write_text("seed: 7\n")
+    (repo / "new.py").write_text("# not added\n")
+    git("commit", "--quiet", "--all", "--message", "Seven")
+    assert git("show", "--format=", "--name-only", "HEAD") == "params.yaml\n"
+    assert git("status", "--porcelain") == "?? new.py\n"
