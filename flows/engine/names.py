@@ -95,11 +95,7 @@ def is_running(name: str) -> bool:
 
 
 def hold_git() -> FileLock:
-    """Return a lock for what the trees share of git.
-
-    Git trips over a worktree that another process is adding; of two `dvc exp save` at once one
-    fails.
-    """
+    """Return a lock for the list of worktrees: git trips over one that another is adding."""
     return FileLock(find_shared("git.lock"))
 
 
