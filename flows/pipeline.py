@@ -31,6 +31,7 @@ from flows.engine.repro import TIMED_OUT, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
     bring_downloads,
     bring_source,
+    bring_weights,
     list_uncommitted,
     make_tree,
     remove_tree,
@@ -113,6 +114,7 @@ def pipeline(
         uncommitted = list_uncommitted(tree) if publish else []
         set_params(tree, overrides)
         bring_source(tree, root)
+        bring_weights(tree, root)
         bring_downloads(tree, root)
         if pull:
             run_dvc(tree, "pull", "--run-cache", "--allow-missing")

@@ -29,6 +29,7 @@ from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
 from vision.base.params import PARAMS_FILE, flatten, read_params
 from vision.base.variables import read_variable
 
+WEIGHTS_DIR = Path("sources/weights")  # as in vision/models/weights.py, which loads torch
 FOLDERS = (CHECKPOINTS, MIRROR)  # environment variables that name one
 
 
@@ -92,6 +93,15 @@ def bring_source(tree: Path, root: Path) -> None:
         raise PipelineError(f"{SOURCE} is {source!r}: for a tree of its own write {full}")
     (tree / path).parent.mkdir(parents=True, exist_ok=True)
     (tree / path).symlink_to((root / path).resolve())
+
+
+def bring_weights(tree: Path, root: Path) -> None:
+    """Give a tree the user's own weights, which git does not keep: links to the project's."""
+    for file in (root / WEIGHTS_DIR).glob("*") if tree != root else ():
+        there = tree / WEIGHTS_DIR / file.name
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            there.symlink_to(file.resolve())
 
 
 def bring_downloads(tree: Path, root: Path) -> None:

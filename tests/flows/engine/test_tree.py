@@ -12,6 +12,7 @@ from flows.engine.overrides import set_params
 from flows.engine.tree import (
     bring_downloads,
     bring_source,
+    bring_weights,
     list_uncommitted,
     make_environment,
     make_tree,
@@ -20,6 +21,7 @@ from flows.engine.tree import (
 from tests.projects import ROOT
 from tests.vision.data.pictures import RED, write_folder
 from vision.base.errors import ParamsError, PipelineError
+from vision.models.weights import OWN_DIR
 
 
 def git(*arguments: str) -> str:
@@ -176,6 +178,14 @@ def test_downloads_and_folders_named_in_the_environment_reach_a_tree(
         "https://example.org/files",
         "",
     )
+
+
+def test_own_weights_reach_a_tree_though_git_ignores_them(repo: Path) -> None:
+    write_folder(repo / OWN_DIR, {"mine.pth": b"weights", ".gitignore": b"*.pth\n"})
+    make_tree(Path("tree"))
+    assert not (repo / "tree" / OWN_DIR / "mine.pth").exists()
+    bring_weights(Path("tree"), repo)
+    assert (repo / "tree" / OWN_DIR / "mine.pth").read_bytes() == b"weights"
 
 
 def test_remotes_and_passwords_reach_a_tree_as_dvc_resolves_them(repo: Path) -> None:
