@@ -15,7 +15,7 @@ from types import CodeType, ModuleType
 PACKAGES = ("stages", "vision")
 ROOT = Path(__file__).parents[1]
 LOADED: dict[str, str] = {}  # file of the project -> MD5 of the bytes that were compiled
-STALE: list[str] = []  # files that were loaded before this one, and ran as something else
+STALE: list[str] = []  # loaded before this file, from another text than theirs, or edited since
 
 
 class _Loader(SourceFileLoader):
@@ -50,22 +50,38 @@ def _note(file: str, source: bytes, code: CodeType) -> None:
 
 
 def _note_running() -> None:
-    """Note the modules that are being imported: the stage's script, and what imports this file.
-
-    One that is not what its file says was compiled from another text, or edited since.
-    """
+    """Note the modules that are being imported: the stage's script, and what imports this file."""
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment]
         code, path = frame.f_code, Path(frame.f_code.co_filename)
-        if code.co_name != "<module>" or not path.is_relative_to(ROOT):
+        if code.co_name == "<module>" and _is_ours(path):
+            _note_early(path, code)
+
+
+def _note_imported() -> None:
+    """Note the modules that the script imported before this file."""
+    for name, module in [*sys.modules.items()]:
+        loader = getattr(module, "__loader__", None)
+        if name.partition(".")[0] not in PACKAGES or not isinstance(loader, SourceFileLoader):
             continue
-        if path.relative_to(ROOT).parts[0] in PACKAGES:
-            source = path.read_bytes()
-            _note(str(path), source, code)
-            if compile(source, path, "exec", dont_inherit=True) != code:
-                STALE.append(path.relative_to(ROOT).as_posix())
-                Path(cache_from_source(str(path))).unlink(missing_ok=True)
+        path = Path(loader.path)
+        if _is_ours(path) and path.relative_to(ROOT).as_posix() not in LOADED:
+            _note_early(path, loader.get_code(name))  # what it ran, unless edited since
+
+
+def _note_early(path: Path, code: CodeType | None) -> None:
+    source = path.read_bytes()
+    if code:
+        _note(str(path), source, code)
+    if compile(source, path, "exec", dont_inherit=True) != code:
+        STALE.append(path.relative_to(ROOT).as_posix())
+        Path(cache_from_source(str(path))).unlink(missing_ok=True)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
 
 
 _note_running()
+_note_imported()
 sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]

@@ -153,7 +153,8 @@ def change_meaningless(world: World, rng: random.Random) -> Change:
 
 def import_unlisted(world: World, rng: random.Random) -> Change:
     path, module = rng.choice(UNLISTED)
-    append(world.project / path, f"\nimport {module}\n")
+    text = (world.project / path).read_text()
+    (world.project / path).write_text(text.replace("\nimport ", f"\nimport {module}\nimport ", 1))
     return Change(f"{path} imports {module}", refused=True)
 
 

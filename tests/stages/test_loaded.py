@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.engine.imports import find_closure
 from tests.projects import ROOT
 
 STAGE = """
@@ -37,12 +38,9 @@ def project(workspace: Path) -> Path:
     for name in ("stages/__init__", "vision/__init__", "vision/base/__init__"):
         (workspace / f"{name}.py").parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / f"{name}.py", workspace / f"{name}.py")
-    for name in ("declared", "known", "loaded", "runner"):
-        shutil.copyfile(ROOT / f"stages/{name}.py", workspace / f"stages/{name}.py")
-        DECLARED.append(f"stages/{name}.py")
-    for name in ("death_signal", "errors", "fingerprint", "kept", "params"):
-        shutil.copyfile(ROOT / f"vision/base/{name}.py", workspace / f"vision/base/{name}.py")
-        DECLARED.append(f"vision/base/{name}.py")
+    for name in find_closure("stages.runner", ROOT):
+        shutil.copyfile(ROOT / name, workspace / name)
+        DECLARED.append(name)
     (workspace / "vision/base/words.py").write_text('WORD = "one"\n')
     (workspace / "vision/base/extra.py").write_text("")
     (workspace / "params.yaml").write_text("seed: 0\n")
@@ -139,6 +137,13 @@ def pause_until_compiled(path: Path) -> None:
     while not list(cache.glob("loaded.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1)
+
+
+def test_an_import_before_all_others_is_held_to_dvc_yaml_as_well(project: Path) -> None:
+    write_stage(project, first="import vision.base.extra", text="a")
+    assert "tell imports vision/base/extra.py, which dvc.yaml does not list" in tell(project)[2]
+    declare(project, [*DECLARED, "vision/base/extra.py"])
+    assert tell(project)[0] == 0
 
 
 @pytest.mark.parametrize("late", [False, True])
