@@ -52,7 +52,7 @@ def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
         "nap-4",
     ]
     assert json.loads(read_saved("nap-1", METRICS))["kept"] == "4"  # two, and two side by side
-    assert "CHECKPOINTS_KEPT" not in os.environ
+    assert "PIPELINE_CHECKPOINTS_KEPT" not in os.environ
 
 
 @pytest.mark.server
@@ -84,7 +84,7 @@ if stage == "report":
         ["val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high"], score
     )
     metrics = {"models": {"toy": accuracies | {"best_epoch": 1, "epochs": 2}}}
-    metrics["kept"] = os.environ.get("CHECKPOINTS_KEPT")
+    metrics["kept"] = os.environ.get("PIPELINE_CHECKPOINTS_KEPT")
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "report.md").write_text(f"# Slept {score} s")
     (folder / "report.html").touch()
