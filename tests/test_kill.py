@@ -28,7 +28,7 @@ from tests.warm import DIES, QUICK, find_commands
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20
+KILLS = 16
 LONGEST_S = 2.5  # from the start of a stage to its end, and while DVC caches what it gave
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,12 +59,15 @@ NAMES = st.one_of(
 )
 OPTIONS: dict[str, list[tuple[str, st.SearchStrategy[str] | None]]] = {
     "plan": [("-S", CHANGES), ("--force", None), ("--json", None)],
-    "run": [("-S", CHANGES), ("--jobs", VALUES), ("--isolated", None)],
+    "run": [
+        *(("-S", CHANGES), ("--jobs", VALUES), ("--isolated", None), ("--replace", None)),
+        *(("--name", VALUES), ("--publish", VALUES)),
+    ],
     "sweep": [
         *(("-g", CHANGES), ("--search", CHANGES), ("--trials", VALUES), ("--parallel", VALUES)),
-        ("--metric", NAMES),
+        *(("--metric", NAMES), ("--name", VALUES)),
     ],
-    "deploy": [],
+    "deploy": [("--notify", VALUES), ("--take-over", None)],
     "serve": [("--port", st.sampled_from(["x", "-1", ""]))],
     "doctor": [("--repair", None), ("--verify-cache", None)],
     "compare": [("--out", VALUES)],
@@ -124,7 +128,9 @@ def _stopped() -> Iterator[None]:
     stubs = {
         "flows.pipeline": {"pipeline": reach},
         "flows.sweep": {"sweep": reach},
-        "flows.orchestration.server": {"deploy": reach, "serve": reach},
+        "flows.orchestration.reach": {"reach_server": nullcontext},
+        "flows.orchestration.deployments": {"deploy": reach},
+        "flows.orchestration.serving": {"serve": reach},
         "flows.commands.demo": {"main": reach},
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -75,7 +75,7 @@ def test_the_scheduled_deployment_runs_and_shows_its_artifacts(served: str, chan
     ended = wait_for(lambda: read_end(served, flow_run["id"]), 400)
     assert (ended["type"], ended["message"]) == (
         "COMPLETED",
-        "5 of 14 stages ran: train-baselines@two-layer-fc, evaluate@two-layer-fc, "
+        "5 of 13 stages ran: train-baselines@two-layer-fc, evaluate@two-layer-fc, "
         "robustness@two-layer-fc, explain@two-layer-fc, plot",
     )
 
