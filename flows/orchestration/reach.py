@@ -11,6 +11,8 @@ from socket import socket
 from typing import Any
 
 import httpx
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engine.prefect_home import check_database, find_home
@@ -55,8 +57,15 @@ def reach_server() -> Iterator[None]:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield
         finally:
+            hand_over()
             server.terminate()
             server.wait()
+
+
+def hand_over() -> None:
+    """Send what Prefect still holds back. With its server gone, it would try for minutes to."""
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=ANSWER_S)
 
 
 def check_answer(url: str) -> None:
