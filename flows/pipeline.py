@@ -5,7 +5,6 @@ alone decides what is current: a task runs `dvc repro --single-item STAGE` in a 
 """
 
 import math
-import re
 import shutil
 import threading
 import time
@@ -24,7 +23,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.engine.checks import check_run
 from flows.engine.durations import record
-from flows.engine.names import check_free, hold_name
+from flows.engine.names import check_free, hold_name, make_name
 from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, StageFailedError, StoppedError, repro
@@ -104,7 +103,7 @@ def pipeline(
     root = Path.cwd()
     overrides = parse_overrides(set or [])
     check_run(root, targets or (), overrides, jobs)
-    chosen = name or re.sub(r"[^\w-]+", "-", str(flow_run.get_name()))
+    chosen = name or make_name(str(flow_run.get_name()))
     own_tree = bool(isolated or overrides or publish)
     if own_tree:
         tried_again = (flow_run.get_run_count() or 1) > 1

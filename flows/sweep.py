@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from flows.engine.choices import (
     expand_grid,
     read_search,
 )
-from flows.engine.names import check_free
+from flows.engine.names import check_free, make_name
 from flows.engine.overrides import parse_value
 from flows.engine.tree import read_saved
 from flows.orchestration.artifacts import publish_table
@@ -81,7 +80,7 @@ def sweep(
     names that are taken.
     """
     check_sweep(grid, experiments, search, trials, metric, parallel)
-    prefix = name or re.sub(r"[^\w-]+", "-", str(flow_run.get_name()))
+    prefix = name or make_name(str(flow_run.get_name()))
     with stoppable() as stop:
         sign()
         if search:

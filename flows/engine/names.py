@@ -3,6 +3,7 @@
 A name is held while its run lives: a lock of the system, which goes with the process.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,11 @@ def check_free(
             raise PipelineError(f"there is an experiment {name}: {way_out}")
     if publish is not None:
         check_branch(publish, head)
+
+
+def make_name(text: str) -> str:
+    """Return a text as a name that git and DVC take."""
+    return re.sub(r"[^\w-]+", "-", text)
 
 
 def check_name(name: str) -> None:

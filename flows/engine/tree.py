@@ -129,7 +129,7 @@ def save_experiment(tree: Path, name: str) -> None:
     settings of git: other line ends are other code.
     """
     head = ask("rev-parse", "HEAD", folder=tree)
-    commit = _commit(tree, [head], f"dvc: commit experiment {name}")
+    commit = _commit(_take_results(tree), [head], f"dvc: commit experiment {name}")
     ask("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
 
 
@@ -168,14 +168,14 @@ def publish(tree: Path, branch: str, subject: str) -> str:
     tips = ask("for-each-ref", "--format=%(objectname) %(tree)", reference).split()
     if content in tips:
         return ""
-    commit = _commit(tree, [head, *tips[:1]], subject)
+    commit = _commit(content, [head, *tips[:1]], subject)
     ask("update-ref", reference, commit, *tips[:1])
     return commit
 
 
-def _commit(tree: Path, parents: list[str], subject: str) -> str:
+def _commit(content: str, parents: list[str], subject: str) -> str:
     chosen = [argument for parent in dict.fromkeys(parents) for argument in ("-p", parent)]
-    return ask("commit-tree", _take_results(tree), *chosen, "-m", subject)
+    return ask("commit-tree", content, *chosen, "-m", subject)
 
 
 def _take_results(tree: Path) -> str:
