@@ -28,9 +28,7 @@ from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
-    bring_downloads,
-    bring_source,
-    bring_weights,
+    bring_files,
     list_uncommitted,
     make_tree,
     remove_tree,
@@ -112,9 +110,7 @@ def pipeline(
         sign()
         uncommitted = list_uncommitted(tree) if publish else []
         set_params(tree, overrides)
-        bring_source(tree, root)
-        bring_weights(tree, root)
-        bring_downloads(tree, root)
+        bring_files(tree, root)
         if pull:
             run_dvc(tree, "pull", "--run-cache", "--allow-missing")
         plan = make_plan(tree, tuple(targets or ()), force, kept=root)

@@ -76,6 +76,17 @@ def _add_tree(place: Path, commit: str, content: str) -> Path:
     return tree
 
 
+def bring_files(tree: Path, root: Path) -> None:
+    """Give a tree what stages read of the project and git does not keep: links to it.
+
+    Raises:
+        PipelineError: the images are given by a path that leaves the project.
+    """
+    bring_source(tree, root)
+    bring_weights(tree, root)
+    bring_downloads(tree, root)
+
+
 def bring_source(tree: Path, root: Path) -> None:
     """Give a tree the images that git does not keep: a link to those of the project.
 
@@ -91,17 +102,14 @@ def bring_source(tree: Path, root: Path) -> None:
     if ".." in path.parts:
         full = (root / path).resolve()
         raise PipelineError(f"{SOURCE} is {source!r}: for a tree of its own write {full}")
-    (tree / path).parent.mkdir(parents=True, exist_ok=True)
-    (tree / path).symlink_to((root / path).resolve())
+    _link(tree / path, root / path)
 
 
 def bring_weights(tree: Path, root: Path) -> None:
     """Give a tree the user's own weights, which git does not keep: links to the project's."""
     for file in (root / WEIGHTS_DIR).glob("*") if tree != root else ():
-        there = tree / WEIGHTS_DIR / file.name
-        if not there.exists():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            there.symlink_to(file.resolve())
+        if not (there := tree / WEIGHTS_DIR / file.name).exists():
+            _link(there, file)
 
 
 def bring_downloads(tree: Path, root: Path) -> None:
@@ -109,8 +117,12 @@ def bring_downloads(tree: Path, root: Path) -> None:
     there = tree / DOWNLOADS_DIR
     if tree != root and (root / DOWNLOADS_DIR.parent).is_dir() and not there.exists():
         (root / DOWNLOADS_DIR).mkdir(exist_ok=True)
-        there.parent.mkdir(parents=True, exist_ok=True)
-        there.symlink_to((root / DOWNLOADS_DIR).absolute())
+        _link(there, root / DOWNLOADS_DIR)
+
+
+def _link(there: Path, file: Path) -> None:
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.symlink_to(file.resolve())
 
 
 def remove_tree(place: Path) -> None:

@@ -12,6 +12,8 @@ from prefect.exceptions import ObjectNotFound
 from flows.engine import supervisor
 
 GPU_TAG = "gpu"
+TAG = "tag:"  # with which the name of a tag's limit begins
+GPU_LIMIT = f"{TAG}{GPU_TAG}"
 # Leases in files survive a restart of the server; those in memory hold their slot for good.
 LEASE_SETTING = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 LEASES = "prefect.server.concurrency.lease_storage"
@@ -24,13 +26,13 @@ SERVER_SETTINGS = {
 def limit_gpu_stages(count: int = 1) -> None:
     """Let at most `count` stages tagged `gpu` run at once, over all flow runs of the server."""
     with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(name=f"tag:{GPU_TAG}", limit=count)
+        client.upsert_global_concurrency_limit_by_name(name=GPU_LIMIT, limit=count)
 
 
 def read_gpu_slots(client: SyncPrefectClient) -> tuple[int, int] | None:
     """Return the limit of stages tagged `gpu` and how many slots are taken; None: no limit."""
     try:
-        limit = client.read_global_concurrency_limit_by_name(f"tag:{GPU_TAG}")
+        limit = client.read_global_concurrency_limit_by_name(GPU_LIMIT)
     except ObjectNotFound:
         return None
     return limit.limit, limit.active_slots

@@ -23,10 +23,10 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.engine.durations import describe
 from flows.orchestration.asking import ask, describe_error
+from flows.orchestration.server import TAG
 from flows.orchestration.signs import bury, describe_process, find_run, is_gone
 from flows.orchestration.stopping import find_stop
 
-TAG = "tag:"
 LEASE_S = 120.0  # without a word from us the server gives the slot to others
 RENEW_S = 20.0
 RETRY_S = 3.0  # after which a server that is away is asked again

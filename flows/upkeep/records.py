@@ -27,7 +27,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.engine.prefect_home import find_home
 from flows.orchestration.asking import ask, describe_error
 from flows.orchestration.reach import reach_server
-from flows.orchestration.server import GPU_TAG, LEASE_SETTING, LEASES
+from flows.orchestration.server import GPU_LIMIT, LEASE_SETTING, LEASES, TAG
 from flows.orchestration.signs import (
     AT_WORK,
     bury,
@@ -40,7 +40,7 @@ from flows.upkeep.findings import Finding, bad, good, note
 from vision.base.errors import PipelineError
 
 FLOWS = ("pipeline", "sweep")
-TAG, DEPLOYMENT = "tag:", "deployment:"
+DEPLOYMENT = "deployment:"
 TRACES = (
     "select count(*) from flow_run where state_type in ('RUNNING', 'CANCELLING')",
     "select count(*) from concurrency_limit_v2 where active_slots > 0",
@@ -110,12 +110,12 @@ def check_runs(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
 def check_slots(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
     """Look for slots that no living run holds: of the GPU, and of deployments."""
     limits = client.read_global_concurrency_limits(limit=200, offset=0)
-    if f"{TAG}{GPU_TAG}" not in [limit.name for limit in limits]:
+    if GPU_LIMIT not in [limit.name for limit in limits]:
         yield note("stages tagged gpu are not limited: pipeline deploy limits them to one")
     for limit in limits:
         name = limit.name
         if name.startswith(TAG):
-            title = "GPU slots" if name == f"{TAG}{GPU_TAG}" else f"slots of {name}"
+            title = "GPU slots" if name == GPU_LIMIT else f"slots of {name}"
             living, dead = sort_holders(client, name.removeprefix(TAG))
         elif name.startswith(DEPLOYMENT):
             title = f"slots of the deployment {find_deployment(client, name)}"
@@ -135,7 +135,7 @@ def _check_limit(
 ) -> Iterator[Finding]:
     taken = limit.active_slots
     if taken <= living:
-        if limit.name == f"{TAG}{GPU_TAG}":
+        if limit.name == GPU_LIMIT:
             yield good(f"{title}: {taken} of {limit.limit} taken")
     elif not fix:
         yield bad(f"{title}: {taken} taken, {living} in use: pipeline doctor --fix frees them")
