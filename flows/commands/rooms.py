@@ -14,7 +14,7 @@ from flows.engine.imports import PACKAGES, find_file, list_imports
 from vision.base.files import write_bytes
 
 PICTURE = Path("docs/pictures/rooms.svg")
-BOX_WIDTH, STEP = 2.4, 1.6  # inches: a box with the gap beside it, a floor
+BOX_WIDTH, STEP = 2.4, 1.9  # inches: a box with the gap beside it, a floor
 COLOURS = {"flows": "#e8eefc", "stages": "#e6f4ea", "vision": "#fdf1e0"}
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "rooms",
