@@ -25,7 +25,8 @@ HINTS = re.compile(
     r"To track the changes with git, run:|\tgit add .*|To enable auto staging, run:"
     r"|\tdvc config core\.autostage true|Use `dvc push` to send .*|Updating lock file .*|"
 )  # what DVC says after each stage, to someone who typed its command
-COMMAND = re.compile(r"> |\s*$")  # the command of a stage, as DVC shows it, or nothing
+COMMAND = re.compile(r"> .*|\s*")  # the command of a stage, as DVC shows it, or nothing
+KILLED_BY_SHELL = re.compile(r"(\S+: )*(line \d+: +\d+ )?[Kk]illed\b.*")  # said by sh, bash or zsh
 BUSY_WAIT_S = 2.0  # DVC waits for its lock, but not for a path that another process reads
 BUSY_TRIES = 30
 KILLED = {-9, 137}  # by SIGKILL: as Python and as shells report it
@@ -69,7 +70,9 @@ class _Output:
         elif line.startswith(("error: ", "ERROR: ")):
             self.error = self.error or line.partition(": ")[2]
             self.is_told = self.is_told or line.startswith("error: ")
-        elif self.outcome == "ran" and not COMMAND.match(line) and not HINTS.fullmatch(line):
+        elif self.outcome == "ran" and not any(
+            words.fullmatch(line) for words in (COMMAND, HINTS, KILLED_BY_SHELL)
+        ):
             self.said = line.strip()
         self.busy = self.busy or " is busy, it is being blocked by" in line
         self.broken_lock = self.broken_lock or bool(re.match("ERROR: .*RWLock-file", line))

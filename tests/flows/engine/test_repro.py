@@ -55,7 +55,11 @@ def test_a_failure_of_another_kind_carries_the_stages_last_line(new_toy: Path) -
         repro(new_toy, "fetch")
 
 
-def test_a_stage_that_is_killed_names_the_params_that_take_its_memory(new_toy: Path) -> None:
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # the second says "Killed" itself
+def test_a_stage_that_is_killed_names_the_params_that_take_its_memory(
+    new_toy: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("SHELL", shell)
     code = "import os; print('at work', flush=True); os.kill(os.getpid(), 9)"
     (new_toy / "stage.py").write_text(code)
     words = r"^fetch: killed, .*as memory ran out: lower a\.batch_size \(64\); .*: at work$"
