@@ -5,6 +5,7 @@ alone touch what DVC does not promise to keep.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,22 +25,32 @@ from dvc_data.hashfile.tree import Tree
 from vision.base.params import parse_yaml
 
 
-def foresee(dep: Output, coming: Mapping[str, HashInfo]) -> HashInfo | None:
+def foresee(
+    dep: Output, coming: Mapping[str, HashInfo], present: dict[str, HashInfo | None]
+) -> HashInfo | None:
     """Return the hash that a file or folder will have; None if it will not be there.
 
     Args:
         coming: outs that DVC will bring back, by path.
+        present: what is on the disk, by path; filled as it is looked at.
     """
-    path = Path(dep.fs_path)
-    if dep.fs_path in coming:
-        return coming[dep.fs_path]
+    path = dep.fs_path
+    if path in coming:
+        return coming[path]
     for out, hash_info in coming.items():
-        if path.is_relative_to(out):
-            return _find_inside(dep, hash_info, path.relative_to(out).parts)
-    inside = {out: info for out, info in coming.items() if Path(out).is_relative_to(path)}
+        if is_below(path, out):
+            return _find_inside(dep, hash_info, Path(path).relative_to(out).parts)
+    inside = {out: info for out, info in coming.items() if is_below(out, path)}
     if inside:
         return _replace_inside(dep, inside)
-    return dep.get_hash() if dep.exists else None
+    if path not in present:
+        present[path] = dep.get_hash() if dep.exists else None
+    return present[path]
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Say whether a path is a folder, or lies in it; both as DVC spells them."""
+    return f"{path}{os.sep}".startswith(f"{folder}{os.sep}")
 
 
 def _find_inside(dep: Output, folder: HashInfo, parts: tuple[str, ...]) -> HashInfo | None:

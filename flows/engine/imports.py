@@ -29,8 +29,11 @@ def find_closure(module: str, root: Path = Path()) -> set[str]:
 
 def find_file(module: str, root: Path = Path()) -> Path | None:
     """Return the file of one of the project's modules, relative to `root`."""
-    path = Path(*module.split(".")).with_suffix(".py")
-    return path if path.parts[0] in PACKAGES and (root / path).is_file() else None
+    parts = module.split(".")
+    if parts[0] not in PACKAGES:
+        return None
+    path = Path(*parts).with_suffix(".py")
+    return path if (root / path).is_file() else None
 
 
 def list_imports(path: Path) -> list[str]:

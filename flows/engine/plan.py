@@ -28,6 +28,7 @@ from flows.engine.forecast import (
     count_bytes,
     find_run,
     foresee,
+    is_below,
     is_cached,
     read_metrics,
     take_outs,
@@ -136,6 +137,7 @@ class _Planner:
         self.force = force
         self.verdicts: dict[str, Verdict] = {}
         self.coming: dict[str, HashInfo] = {}  # outs that DVC will bring back, by path
+        self.present: dict[str, HashInfo | None] = {}  # what is on the disk, by path
 
     def plan(self, stage: PipelineStage, upstream: list[PipelineStage]) -> PlannedStage:
         view = self._look_at(stage, upstream)
@@ -177,7 +179,7 @@ class _Planner:
             view.open |= dict.fromkeys(still_open)
             if still_open:
                 continue
-            found = foresee(dep, self.coming)
+            found = foresee(dep, self.coming, self.present)
             view.hashes[dep.def_path] = (found and found.value) or MISSING
             if found != dep.hash_info:
                 view.changed.append(_describe_change(dep, found, owners, self.verdicts))
@@ -284,9 +286,8 @@ def _name(stage: PipelineStage) -> str:
 
 
 def _overlap(dep: Output, stage: PipelineStage) -> bool:
-    ours = Path(dep.fs_path)
-    theirs = [Path(out.fs_path) for out in stage.outs]
-    return any(ours.is_relative_to(path) or path.is_relative_to(ours) for path in theirs)
+    ours, theirs = dep.fs_path, [out.fs_path for out in stage.outs]
+    return any(is_below(ours, path) or is_below(path, ours) for path in theirs)
 
 
 def _list_lost(stage: PipelineStage) -> list[str]:

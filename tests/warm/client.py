@@ -1,20 +1,22 @@
-"""Stand in for `python` and `dvc`: have the server run the command, and end as it ends."""
+"""Stand in for `python` and `dvc`: have the server run the command, and end as it ends.
 
-import json
+It imports next to nothing, as this is what every command begins with.
+"""
+
+import marshal
 import os
-import socket
 import sys
-from pathlib import Path
+from _socket import AF_UNIX, SCM_RIGHTS, SOL_SOCKET, socket
 
-name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+name, arguments = sys.argv[0].rpartition("/")[2], sys.argv[1:]
 is_ours = arguments[:1] == ["-m"] and arguments[1].startswith(("stages.", "tests."))
 if "PYTHONHASHSEED" in os.environ or (name == "python" and not is_ours):
-    real = str(Path(sys.executable).parent / name)
+    real = f"{os.path.dirname(sys.executable)}/{name}"  # noqa: PTH120 - no pathlib, see above
     os.execv(real, [real, *arguments])
-with socket.socket(socket.AF_UNIX) as server:
-    server.connect(os.environ["WARM_SOCKET"])
-    here = {"cwd": str(Path.cwd()), "env": dict(os.environ)}
-    command = {"name": name, "arguments": arguments, **here}
-    socket.send_fds(server, [b"!"], [0, 1, 2])
-    server.sendall(json.dumps(command).encode() + b"\n")
-    sys.exit(int(server.recv(16) or b"70"))
+server = socket(AF_UNIX)
+server.connect(os.environ["WARM_SOCKET"])
+files = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+server.sendmsg([b"!"], [(SOL_SOCKET, SCM_RIGHTS, files)])
+command = marshal.dumps((name, arguments, os.getcwd(), dict(os.environ)))  # noqa: PTH109
+server.sendall(len(command).to_bytes(4, "big") + command)
+os._exit(int(server.recv(16) or b"70"))

@@ -3,17 +3,22 @@
 import atexit
 import gc
 import importlib
-import json
+import marshal
+import multiprocessing.util
 import os
 import runpy
-import select
+import selectors
 import signal
 import socket
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NamedTuple, NoReturn
+from weakref import finalize
+
+from tests.warm import quick_yaml
 
 LATER = (  # imported where they are needed, not at the start of a module
     "cleanlab.filter",
@@ -31,6 +36,15 @@ SETUP = "WARM_SETUP"  # environment variable: a module to import before the comm
 OURS = ("stages", "tests", "vision")
 
 
+class Command(NamedTuple):
+    """What a client asks for."""
+
+    name: str  # dvc or python
+    arguments: list[str]
+    folder: str  # that it is in
+    environment: dict[str, str]
+
+
 def import_all() -> None:
     """Import what the stages import, and leave out the project's own modules and their finder."""
     finders = [*sys.meta_path]
@@ -41,73 +55,81 @@ def import_all() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
     sys.meta_path[:] = finders
-    read_lock_quickly()
+    quick_yaml.use()
+    forget_exits()
     gc.collect()
     gc.freeze()
 
 
-def read_lock_quickly() -> None:
-    """Have DVC read dvc.lock, in which there are no comments to be kept, by the loader in C.
-
-    A quarter of the time of `dvc repro` goes into reading it anew after each stage.
-    """
-    from dvc.utils.serialize import _yaml
-
-    keep_comments = _yaml.parse_yaml_for_update
-
-    def parse(text: str, path: str) -> Any:
-        is_lock = str(path).endswith("dvc.lock")
-        return (_yaml.parse_yaml if is_lock else keep_comments)(text, path)
-
-    _yaml.parse_yaml_for_update = parse
+def forget_exits() -> None:
+    """Leave out what imports want done at the end: a tenth of a second each time, for nothing."""
+    atexit._clear()
+    finalize._registry.clear()  # type: ignore[attr-defined]
+    finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    atexit.register(multiprocessing.util._exit_function)
 
 
 def serve(path: str) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries those that watch
+    """Run each command in a fork of this process; end it if its client ends first."""
+    waiting = selectors.DefaultSelector()  # each with what is to be done
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
+        waiting.register(listener, selectors.EVENT_READ, lambda: begin(listener, waiting))
         print("ready", flush=True)
         while True:
-            connection, _ = listener.accept()
-            with connection:
-                if not os.fork():
-                    listener.close()
-                    watch(connection)
+            for key, _ in waiting.select():
+                if key.fd in waiting.get_map():
+                    key.data()
 
 
-def watch(connection: socket.socket) -> NoReturn:
-    """Run a command in a fork of this process; end it if the client ends first."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
-    with connection.makefile("rb") as stream:
-        command = json.loads(stream.readline())
+def begin(listener: socket.socket, waiting: selectors.BaseSelector) -> None:
+    client, _ = listener.accept()
+    _, files, _, _ = socket.recv_fds(client, 1, 3)
+    with client.makefile("rb") as stream:
+        command = Command(*marshal.loads(stream.read(int.from_bytes(stream.read(4), "big"))))
     child = os.fork()
     if not child:
-        connection.close()
+        client.close()
+        for key in [*waiting.get_map().values()]:
+            os.close(key.fileobj) if isinstance(key.fileobj, int) else key.fileobj.close()
         start(command, files)
     for file in files:
         os.close(file)
     ended = os.pidfd_open(child)
-    ready, _, _ = select.select([ended, connection], [], [])
-    if ended not in ready:
-        os.kill(child, signal.Signals[command["env"].get("WARM_END", "SIGTERM")])
-    _, status = os.waitpid(child, 0)
-    connection.send(str(os.waitstatus_to_exitcode(status) % 256).encode())
-    os._exit(0)
+
+    def answer() -> None:
+        _, status = os.waitpid(child, 0)
+        with suppress(OSError):  # the client has ended
+            client.send(str(os.waitstatus_to_exitcode(status) % 256).encode())
+        waiting.unregister(ended)
+        os.close(ended)
+        forget()
+
+    def forget() -> None:
+        if client.fileno() >= 0:
+            waiting.unregister(client)
+            client.close()
+
+    def stop() -> None:
+        os.kill(child, signal.Signals[command.environment.get("WARM_END", "SIGTERM")])
+        forget()
+
+    waiting.register(ended, selectors.EVENT_READ, answer)
+    waiting.register(client, selectors.EVENT_READ, stop)
 
 
-def start(command: dict[str, Any], files: list[int]) -> NoReturn:
+def start(command: Command, files: list[int]) -> NoReturn:
     """Become the command, and end without taking apart, module by module, what was imported."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    os.chdir(command["cwd"])
+    os.chdir(command.folder)
     os.environ.clear()
-    os.environ.update(command["env"])
+    os.environ.update(command.environment)
     status: object = 1
     try:
-        status = run(command["name"], command["arguments"], command["cwd"])
+        status = run(command.name, command.arguments, command.folder)
     except SystemExit as ended:
         status = ended.code
     except BaseException:

@@ -6,6 +6,8 @@ of the others (and rerun them).
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +68,11 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
+    return deepcopy(_parse_yaml(text))
+
+
+@lru_cache(maxsize=8)
+def _parse_yaml(text: str) -> Any:
     return YAML(typ="safe").load(text)
 
 

@@ -118,8 +118,9 @@ class Results:
         """Return the models by test accuracy, the best first."""
         return sorted(self.runs, key=lambda run: -run.metrics["accuracy"])
 
-    def compare(self) -> list[Pair]:
-        """Compare every two models on the test images."""
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every two models, compared on the test images."""
         labels = self.images.test_labels
         return compare_pairs({run.name: run.test_logits.argmax(1) == labels for run in self.runs})
 

@@ -281,7 +281,7 @@ def list_pairs(results: Results) -> Table | None:
             f"{pair.only_other:,}",
             p_value(pair.p).removeprefix("= "),
         )
-        for pair in results.compare()
+        for pair in results.pairs
     ]
     header = ("Model", "Beside", "It alone right", "The other alone", "p")
     caption = "Test images that only one of two models gets right"

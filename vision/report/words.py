@@ -57,7 +57,7 @@ def describe_verdict(results: Results) -> str:
     """Say which model is best on the test images, by how much, and where it fails."""
     ranking = results.rank()
     failures = describe_failures(ranking[0], results.images.classes)
-    lead = _describe_lead(ranking, results.compare())
+    lead = _describe_lead(ranking, results.pairs)
     return " ".join(filter(None, [lead, _describe_seeds(ranking[0]), failures]))
 
 
