@@ -61,8 +61,9 @@ def _note_running() -> None:
 def _note_imported() -> None:
     """Note the modules that the script imported before this file."""
     for name, module in [*sys.modules.items()]:
-        loader = getattr(module, "__loader__", None)
-        if name.partition(".")[0] not in PACKAGES or not isinstance(loader, SourceFileLoader):
+        if name.partition(".")[0] not in PACKAGES or not isinstance(
+            loader := getattr(module, "__loader__", None), SourceFileLoader
+        ):
             continue
         path = Path(loader.path)
         if _is_ours(path) and path.relative_to(ROOT).as_posix() not in LOADED:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ def set_value(project: Path, key: str, value: Any) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def keep_two_models(project: Path) -> None:
-    """Leave out all models but one of each kind, with what they left in data."""
-    models = {"baselines": ["two-layer-fc"], "finetune": ["paper"]}
-    kept = [name for names in models.values() for name in names]
+def keep_models(project: Path, baselines: Sequence[str] = (), finetune: Sequence[str] = ()) -> None:
+    """Leave out all other models, with what they left in data."""
+    models = {"baselines": [*baselines], "finetune": [*finetune]}
+    kept = [*baselines, *finetune]
     dropped = set(read_params(project / "params.yaml")["models"]["evaluate"]) - {*kept}
     for path in (project / "data").glob("*/*"):
         if path.stem in dropped:

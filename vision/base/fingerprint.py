@@ -11,6 +11,7 @@ import json
 import tokenize
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ MISSING = "missing"
 # Tokens that carry no meaning: how lines are broken inside brackets, and comments.
 SKIPPED = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
 LAYOUT = {tokenize.NEWLINE: "\n", tokenize.INDENT: "{\n", tokenize.DEDENT: "}\n"}
+# The parts of an f-string, and of kinds like it, from Python 3.12 on.
+STARTS, ENDS = (
+    {number for number, name in tokenize.tok_name.items() if name.endswith(f"STRING_{part}")}
+    for part in ("START", "END")
+)
 CLOSING = (")", "]", "}")
 OPENING = ("(", "[", "{")
 
@@ -55,6 +61,7 @@ def digest_value(value: Any) -> str:
     return digest(json.dumps(_simplify(value), sort_keys=True).encode())
 
 
+@lru_cache(maxsize=256)
 def digest_meaning(source: bytes) -> str:
     """Return a hash of what Python code says, alike on all versions of Python that can run it.
 
@@ -133,11 +140,10 @@ def _read_words(source: bytes) -> Iterator[str]:
     tokens = tokenize.generate_tokens(io.StringIO("".join(lines)).readline)
     depth, begun = 0, (0, 0)
     for token in tokens:
-        name = tokenize.tok_name[token.type]
-        if name.endswith("STRING_START"):
+        if token.type in STARTS:
             begun = begun if depth else token.start
             depth += 1
-        elif name.endswith("STRING_END"):
+        elif token.type in ENDS:
             depth -= 1
             if not depth:
                 yield _cut(lines, begun, token.end)

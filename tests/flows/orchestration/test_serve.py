@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import start_browser
-from tests.projects import keep_two_models, repro, run, set_value
+from tests.projects import keep_models, repro, run, set_value
 
 pytestmark = pytest.mark.server
 
@@ -25,7 +25,7 @@ WAIT_MS = 90_000
 @pytest.fixture
 def served(changed: Path, tmp_path: Path) -> Iterator[str]:
     """The address of `pipeline serve` in the project."""
-    keep_two_models(changed)
+    keep_models(changed, ["two-layer-fc"], ["paper"])
     repro(changed)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
