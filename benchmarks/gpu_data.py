@@ -124,11 +124,13 @@ def read_images() -> np.ndarray:
     """Decode all images into memory: (60000, 32, 32, 3) uint8, in the order of data/raw."""
     fetched = fetch_official(find_cifar10())
     if fetched.official:
-        return cifar10.read_batches(fetched.path)[0]
+        return cifar10.read_batches(fetched.path).images
     tree = open_tree(fetched.path)
     images = np.empty((len(tree.places), IMAGE_PX, IMAGE_PX, 3), np.uint8)
-    for row, pixels in tree.read(IMAGE_PX, tree.make_survey()):
-        images[row] = pixels
+    for row, picture, *_, fault in tree.read(IMAGE_PX):
+        if not picture:
+            raise PackError(f"{tree.places[row].name} cannot be read: {fault}")
+        images[row] = picture.pixels
     return images
 
 

@@ -5,19 +5,31 @@ Run: python -m stages.download
 """
 
 import sys
+from pathlib import Path
 
-from stages.runner import run_stage
+import PIL
+
+from stages.runner import run_stage  # isort: skip - before vision
+from stages.loaded import LOADED
+from vision.base.fingerprint import digest_value
+from vision.base.kept import find_place
 from vision.base.params import load_section
 from vision.data.dataset import RAW_DIR
 from vision.data.sources import open_source
-from vision.data.storing import save_raw
+from vision.data.storing import RawImages, save_raw
 from vision.schema.data import DataParams
 
 
 def main() -> None:
     params = load_section("data", DataParams)
     raw = open_source(params)
-    print("\n".join(save_raw(raw, params.image_px, RAW_DIR, params.broken)))
+    print("\n".join(save_raw(raw, params.image_px, RAW_DIR, params.broken, find_kept(raw, params))))
+
+
+def find_kept(raw: RawImages, params: DataParams) -> Path | None:
+    """Return where images are kept that were decoded before a run was ended."""
+    facts = {"source": raw.provenance, "image_px": params.image_px, "Pillow": PIL.__version__}
+    return find_place("images", LOADED | {key: digest_value(facts[key]) for key in facts})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from stages.runner import run_stage
 from vision.base.files import read_array, read_json, write_array, write_json
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import RAW_DIR, SPLIT_DIR
+from vision.data.shards import open_images
 from vision.data.splits import count_classes, split_images
 from vision.schema.split import SplitParams
 
@@ -20,7 +21,7 @@ def main() -> None:
     seed, params = load_seed(), load_section("split", SplitParams)
     labels = np.asarray(read_array(RAW_DIR / "labels.npy"))
     subsets = np.asarray(read_array(RAW_DIR / "subsets.npy"))
-    parts = split_images(read_array(RAW_DIR / "images.npy"), labels, subsets, params, seed)
+    parts = split_images(open_images(RAW_DIR / "images"), labels, subsets, params, seed)
     classes = read_json(RAW_DIR / "classes.json")
     summary = {}
     for subset, indices in parts.items():

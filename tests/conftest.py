@@ -22,6 +22,7 @@ from tests.skips import show_skips
 from tests.warm import find_commands, start_warm_commands
 from vision.base.files import write_array, write_json
 from vision.data.dataset import ImageSet
+from vision.data.sharding import write_images
 
 for name in ("MIRROR", "PIPELINE_MIRROR"):  # one of the user's must not decide a test
     os.environ.pop(name, None)
@@ -100,7 +101,7 @@ def raw(workspace: Path) -> Path:
     """A data/raw of 60 coloured squares, 20 a class, of which the source splits none."""
     images, labels = make_images(20)
     folder = workspace / "data/raw"
-    write_array(folder / "images.npy", images)
+    write_images(folder / "images", images)
     write_array(folder / "labels.npy", labels)
     write_array(folder / "subsets.npy", np.zeros(len(labels), np.uint8))
     write_json(folder / "classes.json", list(CLASSES))

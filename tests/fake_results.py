@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from vision.base.files import write_array, write_json, write_rows, write_text
+from vision.data.sharding import write_images
 from vision.evaluation.metrics import measure
 from vision.schema.evaluate import EvaluateParams
 
@@ -87,7 +88,7 @@ def _write_images(
     }
     write_json(root / "data/split/summary.json", split)
     pixels = np.random.default_rng(0).integers(0, 256, (2 * n_test, 8, 8, 3), dtype=np.uint8)
-    write_array(root / "data/raw/images.npy", pixels)
+    write_images(root / "data/raw/images", pixels)
     labels = np.arange(2 * n_test) % n_test % len(classes)
     write_array(root / "data/raw/labels.npy", labels)
     for number, subset in enumerate(("val", "test")):

@@ -116,6 +116,6 @@ def test_a_file_whose_name_is_no_text_is_read(workspace: Path) -> None:
         path.parent.mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(path)
     tree = open_tree(Path("photos"))
-    assert len(list(tree.read(8, tree.make_survey()))) == 2
+    assert len(list(tree.read(8))) == 2
     raw = open_user_images(Path("photos"), DataParams(source="photos", image_px=8))
     save_raw(raw, 8, Path("raw"))

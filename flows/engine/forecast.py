@@ -67,7 +67,7 @@ def _replace_inside(dep: Output, coming: Mapping[str, HashInfo]) -> HashInfo:
     """Return the hash of a folder in which some outs are replaced by others."""
     tree, root = Tree(), Path(dep.fs_path)  # type: ignore[no-untyped-call]
     places = {Path(out).relative_to(root).parts: info for out, info in coming.items()}
-    for key, meta, hash_info in _list_folder(dep):
+    for key, meta, hash_info in list_folder(dep):
         if not any(key[: len(place)] == place for place in places):
             tree.add(key, meta, hash_info)
     for place, hash_info in places.items():
@@ -80,7 +80,8 @@ def _replace_inside(dep: Output, coming: Mapping[str, HashInfo]) -> HashInfo:
     return tree.hash_info
 
 
-def _list_folder(dep: Output) -> Iterator[tuple[tuple[str, ...], Meta, HashInfo]]:
+def list_folder(dep: Output) -> Iterator[tuple[tuple[str, ...], Meta, HashInfo]]:
+    """Yield path, facts and hash of each file in a folder, as it is now."""
     if dep.exists:
         options = {"ignore": dep.dvcignore, "dry_run": True}
         _, _, obj = build(dep.repo.cache.local, dep.fs_path, dep.fs, "md5", **options)
@@ -108,6 +109,15 @@ def take_outs(stage: PipelineStage, entry: Mapping[str, Any]) -> bool:
         out.meta = Meta(size=outs[out.def_path].get("size"))
         out.use_cache = True  # the run cache keeps outs that the workspace does not
     return bool(stage.outs_cached())
+
+
+def find_cached(out: Output, parts: tuple[str, ...]) -> Path | None:
+    """Return where the cache has a file of a folder, as dvc.lock has it."""
+    if not is_cached(out):
+        return None
+    _, hash_info = Tree.load(out.cache, out.hash_info).get(parts) or (None, None)
+    path = hash_info and Path(out.cache.oid_to_path(hash_info.value))
+    return path if path and path.is_file() else None
 
 
 def is_cached(out: Output) -> bool:

@@ -36,6 +36,7 @@ from flows.engine.forecast import (
 from flows.engine.imports import check_closure
 from flows.engine.merges import check_merged
 from flows.engine.overrides import apply_overrides
+from flows.engine.photos import describe_photos
 from flows.engine.settings import check_params
 from flows.engine.work import Work, count_work, find_work
 from vision.base.errors import PipelineError
@@ -182,7 +183,10 @@ class _Planner:
             found = foresee(dep, self.coming, self.present)
             view.hashes[dep.def_path] = (found and found.value) or MISSING
             if found != dep.hash_info:
-                view.changed.append(_describe_change(dep, found, owners, self.verdicts))
+                text = _describe_change(dep, found, owners, self.verdicts)
+                if dep.hash_info and (photos := self._describe_photos(stage, dep)):
+                    text = f"{text}: {photos}"
+                view.changed.append(text)
         return view
 
     def _judge(self, view: "_View") -> Verdict:
@@ -218,6 +222,11 @@ class _Planner:
             return False
         self.coming |= {out.fs_path: out.hash_info for out in stage.outs}
         return True
+
+    def _describe_photos(self, stage: PipelineStage, dep: Output) -> str:
+        if dep.def_path != self.params.get("data", {}).get("source"):
+            return ""
+        return describe_photos(stage, dep, self.params, self.root)
 
     def _read(self, dep: ParamsDependency) -> dict[str, Any]:
         return {key: get_value(self.params, key) for key in dep.params}

@@ -35,13 +35,15 @@ def run_download() -> int:
 
 
 def read_outs(folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    files = (path for path in Path(folder).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_all_files_of_a_data_set_are_written() -> None:
     set_source("digits.yaml")
     assert run_download() == 0
-    expected = {"images.npy", "labels.npy", "subsets.npy", "classes.json", "manifest.json"}
+    expected = {"images/shard.npy", "images/rows.npy", "labels.npy", "subsets.npy"}
+    expected |= {"files.csv", "classes.json", "manifest.json"}
     assert set(read_outs("data/raw")) == expected
 
 

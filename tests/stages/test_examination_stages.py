@@ -11,6 +11,8 @@ import yaml
 from stages import evaluate, explain, find_duplicates, robustness, split, train_baselines
 from tests.stages.test_training_stages import PARAMS
 from vision.base.files import read_array, read_json
+from vision.data.sharding import write_images
+from vision.data.shards import open_images
 from vision.evaluation.corruptions import CORRUPTIONS
 
 FC: dict[str, Any] = PARAMS["baselines"]["fc"]  # type: ignore[index]
@@ -76,11 +78,11 @@ def test_a_net_without_places_has_no_maps() -> None:
 
 
 def test_a_copied_test_image_is_found(judged: Path) -> None:
-    path = judged / "data/raw/images.npy"
-    images = np.load(path)
+    folder = judged / "data/raw/images"
+    images = open_images(folder)[:]
     train, test = (np.load(judged / f"data/split/{name}.npy") for name in ("train", "test"))
     images[test[0]] = images[train[5]]
-    np.save(path, images)
+    write_images(folder, images)
     find_duplicates.main()
     found = json.loads((judged / "data/duplicates.json").read_text())
     assert found["n_test"] == len(test)

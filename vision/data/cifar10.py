@@ -7,7 +7,7 @@ import codecs
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy._core.multiarray import _reconstruct
@@ -33,8 +33,16 @@ BATCH_IMAGES = 10_000
 IMAGE_PX = 32
 
 
-def read_batches(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return images, (N, 32, 32, 3) uint8, and labels, (N,) int64: the training batches, then test.
+class Batch(NamedTuple):
+    """Images as the official files hold them."""
+
+    images: np.ndarray  # (n, 32, 32, 3) uint8
+    labels: np.ndarray  # (n,) int64
+    names: list[str]  # such as leptodactylus_pentadactylus_s_000004.png
+
+
+def read_batches(path: Path) -> Batch:
+    """Return all images: the training batches, then test.
 
     Raises:
         SourceError: a batch is missing or holds something else than its images and labels.
@@ -42,28 +50,32 @@ def read_batches(path: Path) -> tuple[np.ndarray, np.ndarray]:
     names = [*TRAIN_BATCHES, TEST_BATCH]
     images = np.empty((len(names) * BATCH_IMAGES, IMAGE_PX, IMAGE_PX, 3), np.uint8)
     labels = np.full(len(images), -1, np.int64)
+    files = [""] * len(images)
     for name, content in read_members(path, names):
         start = names.index(name) * BATCH_IMAGES
         rows = slice(start, start + BATCH_IMAGES)
-        images[rows], labels[rows] = parse_batch(content, name)
+        images[rows], labels[rows], files[rows] = parse_batch(content, name)
     if (labels < 0).any():
         raise SourceError(f"{path.name} lacks {names[int(labels.argmin()) // BATCH_IMAGES]}")
-    return images, labels
+    return Batch(images, labels, files)
 
 
-def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Unpickle one batch: images, (n, 32, 32, 3) uint8, and labels, (n,) int64.
+def parse_batch(content: bytes, name: str) -> Batch:
+    """Unpickle one batch.
 
     A row of its data is 1,024 reds, then greens, then blues.
     """
     batch = load_restricted(content, name)
     try:
         data, labels = batch["data"], np.array(batch["labels"], np.int64)
+        numbers = (f"{name}/{number}" for number in range(BATCH_IMAGES))
+        names = [str(each) for each in batch.get("filenames", numbers)]
         right = data.dtype == np.uint8 and data.shape == (BATCH_IMAGES, 3 * IMAGE_PX**2)
         right = right and labels.shape == (BATCH_IMAGES,) and labels.min() >= 0
+        right = right and len(names) == BATCH_IMAGES
         if right and labels.max() < len(CLASSES):
             pixels = data.reshape(-1, 3, IMAGE_PX, IMAGE_PX)
-            return pixels.transpose(0, 2, 3, 1), labels  # (n, 3, H, W) -> (n, H, W, 3)
+            return Batch(pixels.transpose(0, 2, 3, 1), labels, names)  # from (n, 3, H, W)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass  # not even a batch's types
     raise SourceError(f"{name} does not hold {BATCH_IMAGES:,} images and labels")

@@ -1,13 +1,14 @@
 """The data set on disk: images, labels and indices as .npy, read by memory map.
 
 data/raw/
-    images.npy      (N, H, W, 3) uint8, RGB
+    images/         (N, H, W, 3) uint8, RGB, in shards: see shards.py
     labels.npy      (N,) int64, an index into classes.json
     subsets.npy     (N,) uint8, what the source says of each image: 0 train, 1 val, 2 test
     classes.json    the class names, in the order of the labels
+    files.csv       of each row: its file in the source, label, subset, the original's size and md5
     manifest.json   where the images came from, with checksums
 data/split/
-    train.npy, val.npy, test.npy    sorted int64 indices into images.npy
+    train.npy, val.npy, test.npy    sorted int64 indices into the rows of images/
     summary.json                    images per subset and class
 """
 
@@ -19,9 +20,12 @@ from typing import Any
 import numpy as np
 
 from vision.base.files import read_array, read_json
+from vision.data.shards import Images, open_images
 
 RAW_DIR = Path("data/raw")
 SPLIT_DIR = Path("data/split")
+FILES = "files.csv"  # in data/raw, as is:
+MANIFEST = "manifest.json"
 
 
 class Subset(IntEnum):
@@ -34,7 +38,7 @@ class Subset(IntEnum):
 class ImageSet:
     """Images of one subset, left on disk until they are indexed."""
 
-    images: np.ndarray  # (N, H, W, 3) uint8, of the whole data set
+    images: np.ndarray | Images  # (N, H, W, 3) uint8, of the whole data set
     labels: np.ndarray  # (N,) int64, of the whole data set
     indices: np.ndarray  # (n,) int64, the images of this subset
     classes: tuple[str, ...]
@@ -56,7 +60,7 @@ class ImageSet:
 def load_split(name: str, raw: Path = RAW_DIR, split: Path = SPLIT_DIR) -> ImageSet:
     """Open the `train`, `val` or `test` images. No training opens `test`."""
     return ImageSet(
-        images=read_array(raw / "images.npy"),
+        images=open_images(raw / "images"),
         labels=np.asarray(read_array(raw / "labels.npy")),
         indices=np.asarray(read_array(split / f"{name}.npy")),
         classes=tuple(read_json(raw / "classes.json")),
@@ -64,5 +68,5 @@ def load_split(name: str, raw: Path = RAW_DIR, split: Path = SPLIT_DIR) -> Image
 
 
 def load_manifest(raw: Path = RAW_DIR) -> dict[str, Any]:
-    manifest: dict[str, Any] = read_json(raw / "manifest.json")
+    manifest: dict[str, Any] = read_json(raw / MANIFEST)
     return manifest

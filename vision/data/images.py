@@ -32,7 +32,7 @@ class Picture(NamedTuple):
     """A picture as it is stored, and what its file was."""
 
     pixels: np.ndarray  # (P, P, 3) uint8
-    side_px: int  # shorter side of the original
+    size_px: tuple[int, int]  # width and height of the original
     peak: int = 0  # largest value, where a pixel has more than 8 bits; else 0
 
 
@@ -66,11 +66,11 @@ def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS) -> Pictur
         raise ImageError(_describe_other(content))
     try:
         with _open(content, format_) as image:
-            side_px, large = min(image.size), _set_draft(image, image_px)
+            size_px, large = image.size, _set_draft(image, image_px)
             with _one_at_a_time if large else nullcontext():
                 upright, peak = _to_8_bits(turn_upright(image), bits)
                 upright = _reduce(upright, image_px) if large else upright
-                return Picture(fit_square(to_rgb(upright), image_px), side_px, peak)
+                return Picture(fit_square(to_rgb(upright), image_px), size_px, peak)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders let anything escape from damaged bytes

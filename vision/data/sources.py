@@ -1,7 +1,8 @@
 """Where images come from. How they become data/raw: storing.py."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from vision.base.errors import SourceError
 from vision.base.fetch import Official, fetch, fetch_official
 from vision.base.files import sha256_of
 from vision.data.dataset import Subset
+from vision.data.decoding import Decoded, make_decoded
 from vision.data.described import is_description, read_source, to_official
-from vision.data.images import fit_square
+from vision.data.images import FULL_BITS, Picture, fit_square
 from vision.data.storing import RawImages
 from vision.data.trees import Tree, digest_folder, open_labelled_tree, open_tree
 from vision.schema.data import DataParams
@@ -46,13 +48,15 @@ def open_cifar10(official: Official, image_px: int) -> RawImages:
     facts = {"source": "cifar10", "official": fetched.official, "name": name, "sha256": sha256}
     if not fetched.official:
         return _open_cifar10_copy(fetched.path, image_px, facts)
-    images, labels = cifar10.read_batches(fetched.path)
+    images, labels, names = cifar10.read_batches(fetched.path)
     is_test = np.arange(len(labels)) >= len(cifar10.TRAIN_BATCHES) * cifar10.BATCH_IMAGES
     subsets = np.where(is_test, Subset.TEST, Subset.TRAIN).astype(np.uint8)
     verified = f"{' and '.join(official.digests)} of the official archive"
     note = f"All {len(labels):,} CIFAR-10 images, from the official archive: checksums verified."
     facts |= {"verified": verified, "note": note}
-    return RawImages(cifar10.CLASSES, labels, subsets, _resize(images, image_px), facts)
+    return RawImages(
+        cifar10.CLASSES, labels, subsets, names, partial(_resize, images, image_px), facts
+    )
 
 
 def open_digits(image_px: int) -> RawImages:
@@ -70,8 +74,9 @@ def open_digits(image_px: int) -> RawImages:
         "note": note,
     }
     subsets = np.full(len(labels), Subset.TRAIN, np.uint8)
-    names = [str(digit) for digit in range(10)]
-    return RawImages(names, labels, subsets, _resize(images, image_px), facts)
+    classes = [str(digit) for digit in range(10)]
+    names = [str(number) for number in range(len(labels))]  # where load_digits has them
+    return RawImages(classes, labels, subsets, names, partial(_resize, images, image_px), facts)
 
 
 def open_user_images(path: Path, params: DataParams) -> RawImages:
@@ -109,20 +114,22 @@ def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawI
 
 def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
     positions = {name: position for position, name in enumerate(tree.classes)}
-    survey = tree.make_survey()
     return RawImages(
         classes=tree.classes,
         labels=np.array([positions[place.class_name] for place in tree.places], np.int64),
         subsets=np.array([place.subset for place in tree.places], np.uint8),
-        pixels=tree.read(image_px, survey),
+        names=[place.name for place in tree.places],
+        read=partial(tree.read, image_px),
         provenance=facts | tree.facts,
         remarks=tree.remarks,
-        survey=survey,
-        again=lambda rows, bits: tree.read(image_px, survey, rows, bits),
     )
 
 
-def _resize(images: np.ndarray, image_px: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield row and (P, P, 3) uint8 of (N, H, W, 3) or grey (N, H, W) uint8 images."""
-    for row, image in enumerate(images):
-        yield row, fit_square(Image.fromarray(image).convert("RGB"), image_px)
+def _resize(
+    images: np.ndarray, image_px: int, rows: Iterable[int], _: int = FULL_BITS
+) -> Iterator[Decoded]:
+    """Yield (N, H, W, 3) or grey (N, H, W) uint8 images as squares."""
+    for row in rows:
+        image = Image.fromarray(images[row])
+        pixels = fit_square(image.convert("RGB"), image_px)
+        yield make_decoded(int(row), Picture(pixels, image.size))

@@ -1,6 +1,7 @@
 """Deal images into train, val and test: stratified, disjoint, and independent of their order."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -11,12 +12,16 @@ from vision.schema.split import SplitParams
 
 
 def split_images(
-    images: np.ndarray, labels: np.ndarray, subsets: np.ndarray, params: SplitParams, seed: int
+    images: Iterable[np.ndarray],
+    labels: np.ndarray,
+    subsets: np.ndarray,
+    params: SplitParams,
+    seed: int,
 ) -> dict[Subset, np.ndarray]:
     """Return the sorted indices of each subset; those that the source has are kept as they are.
 
     Args:
-        images: (N, H, W, 3) uint8.
+        images: N of (H, W, 3) uint8.
         labels: (N,) int64.
         subsets: (N,) uint8, what the source says of each image: a `Subset`.
 
@@ -36,7 +41,7 @@ def split_images(
     return {subset: np.sort(indices) for subset, indices in parts.items()}
 
 
-def order_by_content(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def order_by_content(images: Iterable[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Return the order of the images by their hashes: no order of files can change it."""
     hashes = [
         hashlib.sha256(image.tobytes() + label.tobytes()).digest()

@@ -1,18 +1,24 @@
 """Write data/raw, see dataset.py, from images that come in any order."""
 
-from collections.abc import Callable, Collection, Iterable
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from vision.base.errors import DataError
 from vision.base.fetch import require_space
-from vision.base.files import replacing, reserve, write_array, write_json
+from vision.base.files import replacing, write_array, write_json
+from vision.base.kept import drop_older, remove
 from vision.base.progress import track
-from vision.data.dataset import Subset
+from vision.data.dataset import FILES, MANIFEST, Subset
+from vision.data.decoding import Decoded
 from vision.data.images import FULL_BITS
+from vision.data.sharding import write_shards
 from vision.data.surveys import (
     FEW,
     Survey,
@@ -21,11 +27,13 @@ from vision.data.surveys import (
     join_some,
     show,
 )
+from vision.data.unfinished import DEEP, MISSING, Unfinished, open_unfinished
 
 BROKEN_FILE = "broken.txt"  # beside data/raw: the files that cannot be read
+UNFINISHED = "unfinished"  # beside data/raw, while it is made, where nothing is kept
+LOCK = "images.lock"  # beside what is kept
 OWN = ("folder", "archive")  # sources of people's own photos
-CHUNK = 256  # images that are moved at once
-Pixels = Iterable[tuple[int, np.ndarray]]  # row and (P, P, 3) uint8 of each image, in any order
+COLUMNS = ("file", "label", "subset", "width", "height", "md5")  # of FILES
 
 
 @dataclass(frozen=True)
@@ -35,18 +43,20 @@ class RawImages:
     classes: list[str]
     labels: np.ndarray  # (N,) int64
     subsets: np.ndarray  # (N,) uint8, of `Subset`
-    pixels: Pixels
+    names: Sequence[str]  # (N,) of the files in their source
+    read: Callable[[Iterable[int], int], Iterator[Decoded]]  # rows, bits -> images in any order
     provenance: dict[str, Any]  # source, official, name, sha256, verified, note
     remarks: list[str] = field(default_factory=list)  # lines for the stage's output
-    survey: Survey | None = None  # of people's own images, filled as the pixels come
-    again: Callable[[Collection[int], int], Pixels] | None = None  # rows and bits -> pixels anew
 
 
-def save_raw(raw: RawImages, image_px: int, out: Path, broken: str = "fail") -> list[str]:
-    """Write data/raw; images.npy grows on the disk, not in memory. The manifest comes last.
+def save_raw(
+    raw: RawImages, image_px: int, out: Path, broken: str = "fail", place: Path | None = None
+) -> list[str]:
+    """Write data/raw, its images one shard at a time. The manifest comes last.
 
     Args:
         broken: `fail` or `skip`: what becomes of images that cannot be read.
+        place: where decoded images are kept, and found if a run before this one was ended.
 
     Returns:
         Lines that say what is stored, and what is not.
@@ -56,37 +66,68 @@ def save_raw(raw: RawImages, image_px: int, out: Path, broken: str = "fail") -> 
         DataError: without them a class has no images.
     """
     out.mkdir(parents=True, exist_ok=True)
-    require_space(out, len(raw.labels) * image_px**2 * 3)
-    with replacing(out / "images.npy") as temporary:
-        write_images(raw, image_px, temporary)
-        if survey := raw.survey:
+    with open_place(out, place) as folder:
+        require_space(out, 2 * len(raw.labels) * image_px**2 * 3)
+        with open_unfinished(folder, len(raw.labels), image_px) as images:
+            survey = decode(raw, images)
             check_faults(survey, broken, out.parent / BROKEN_FILE)
-            raw = leave_out(raw, survey, image_px)
-            close_up(temporary, [*survey.faults])
+            raw, rows = leave_out(raw, survey, image_px)
+            digests = images.rows["digest"][rows]
+            write_shards(out / "images", digests, lambda places: images.read(rows[places]))
+            write_files(out / FILES, raw, images.rows[rows])
     write_array(out / "labels.npy", raw.labels)
     write_array(out / "subsets.npy", raw.subsets)
     write_json(out / "classes.json", raw.classes)
-    write_json(out / "manifest.json", describe(raw, image_px))
+    write_json(out / MANIFEST, describe(raw, image_px))
     return [raw.provenance["note"], *raw.remarks]
 
 
-def write_images(raw: RawImages, image_px: int, path: Path) -> None:
-    """Write a .npy file, (N, P, P, 3) uint8; images that cannot be read are left black."""
-    shape = (len(raw.labels), image_px, image_px, 3)
-    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    with path.open("rb+") as file:
-        reserve(file, path.stat().st_size)
-    for row, pixels in track(raw.pixels, "images", total=len(raw.labels)):
-        images[row] = pixels
-    if raw.survey and raw.again and (bits := raw.survey.bits) != FULL_BITS:
-        deep = {int(row) for row in np.flatnonzero(raw.survey.peaks)}
-        for row, pixels in track(raw.again(deep, bits), f"images of {bits} bits", total=len(deep)):
-            images[row] = pixels
-    images.flush()
+@contextmanager
+def open_place(out: Path, place: Path | None) -> Iterator[Path]:
+    """Yield a folder for decoded images; it goes, unless one is kept and an error ends this.
+
+    One process at a time uses what is kept; another beside it has a folder of its own.
+    """
+    with ExitStack() as stack:
+        if place:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(FileLock(place.with_name(LOCK), timeout=0))
+                drop_older(place)
+            except Timeout:
+                place = None
+        folder = place or out.with_name(UNFINISHED)
+        if not place:
+            remove(folder)
+            stack.callback(remove, folder)
+        yield folder
+        remove(folder)
 
 
-def leave_out(raw: RawImages, survey: Survey, image_px: int) -> RawImages:
-    """Return the data set without the images that cannot be read, and say so.
+def decode(raw: RawImages, images: Unfinished) -> Survey:
+    """Decode what is missing, and say what is known of all images."""
+    faults: dict[int, str] = {}
+    missing = images.find(MISSING)
+    if found := len(raw.labels) - len(missing):
+        print(f"going on: {found:,} of {len(raw.labels):,} images are decoded", flush=True)
+    for image in track(raw.read(missing, FULL_BITS), "images", len(missing)):
+        if image.picture:
+            images.put(image, image.picture, deep=image.picture.peak > 0)
+        else:
+            faults[image.row] = image.fault
+    sizes = np.stack([images.rows["width"], images.rows["height"]], 1)
+    survey = Survey(raw.names, faults, sizes, np.array(images.rows["peak"]))
+    if survey.bits != FULL_BITS:
+        deep = images.find(DEEP)
+        title = f"images of {survey.bits} bits"
+        for image in track(raw.read(deep, survey.bits), title, len(deep)):
+            if image.picture:
+                images.put(image, image.picture)
+    return survey
+
+
+def leave_out(raw: RawImages, survey: Survey, image_px: int) -> tuple[RawImages, np.ndarray]:
+    """Return the data set without the images that cannot be read, said in it, and the rows left.
 
     Raises:
         DataError: a class, or a subset, loses all of its images.
@@ -97,7 +138,7 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> RawImages:
         remarks.append(f"grey of more than 8 bits: {survey.bits} hold all values, scaled to 8")
         raw = replace(raw, provenance=raw.provenance | {"bits": survey.bits})
     if not (rows := sorted(survey.faults)):
-        return replace(raw, remarks=remarks)
+        return replace(raw, remarks=remarks), np.arange(len(raw.labels))
     kept = np.ones(len(raw.labels), bool)
     kept[rows] = False
     for label, subset in {(raw.labels[row], raw.subsets[row]) for row in rows}:
@@ -108,29 +149,33 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> RawImages:
     remarks.append(f"skipped {len(rows):,} that cannot be read: {join_some(names, FEW)}")
     note = f"{raw.provenance['note'].removesuffix('.')}, less {len(rows):,} that cannot be read."
     facts = {"note": note, "skipped": {"count": len(rows), "names": names}}
-    return replace(
+    left = np.flatnonzero(kept)
+    without = replace(
         raw,
-        labels=raw.labels[kept],
-        subsets=raw.subsets[kept],
+        labels=raw.labels[left],
+        subsets=raw.subsets[left],
+        names=[raw.names[row] for row in left.tolist()],
         provenance=raw.provenance | facts,
         remarks=remarks,
     )
+    return without, left
 
 
-def close_up(path: Path, rows: list[int]) -> None:
-    """Take rows out of a .npy file in place: the bytes are those of a file without them."""
-    if not rows:
-        return
-    images = np.load(path, mmap_mode="r+")
-    kept = np.delete(np.arange(len(images)), rows)
-    for start in range(0, len(kept), CHUNK):
-        chunk = kept[start : start + CHUNK]
-        images[start : start + len(chunk)] = images[chunk]
-    images.flush()
-    header = np.lib.format.header_data_from_array_1_0(images[: len(kept)])
-    with path.open("rb+") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + images[: len(kept)].nbytes)
+def write_files(path: Path, raw: RawImages, rows: np.ndarray) -> None:
+    """Write the table of files: each image's name, class, subset, and what is known of its file.
+
+    Args:
+        rows: (N,) ROW, of the images.
+    """
+    labels = (raw.classes[label] for label in raw.labels)
+    subsets = (Subset(subset).name.lower() for subset in raw.subsets)
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for name, label, subset, row in zip(raw.names, labels, subsets, rows, strict=True):
+            md5 = row["md5"].tobytes()
+            digest = md5.hex() if any(md5) else ""
+            table.writerow([show(name), label, subset, row["width"], row["height"], digest])
 
 
 def describe(raw: RawImages, image_px: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What one pass over all images found out: which cannot be read, and which are small or large."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,18 +19,20 @@ TOO_SMALL = 4  # an image with a side below image_px / 4 is far too small
 TOO_LARGE = 8  # from this multiple of image_px on, most of a photo's detail is thrown away
 
 
-@dataclass
+@dataclass(frozen=True)
 class Survey:
-    """Filled while images are decoded."""
+    """What is known of each image once all are decoded."""
 
     names: Sequence[str]  # (N,) of the files
-    faults: dict[int, str] = field(default_factory=dict)  # row and why it cannot be read
-    sides_px: np.ndarray = field(init=False)  # (N,) int32, the shorter side of each original
-    peaks: np.ndarray = field(init=False)  # (N,) int32, largest value of pixels of over 8 bits
+    faults: Mapping[int, str]  # row and why it cannot be read
+    sizes_px: np.ndarray  # (N, 2) int32, width and height of each original; 0 where unknown
+    peaks: np.ndarray  # (N,) int32, largest value of pixels of over 8 bits
 
-    def __post_init__(self) -> None:
-        self.sides_px = np.zeros(len(self.names), np.int32)
-        self.peaks = np.zeros(len(self.names), np.int32)
+    @property
+    def sides_px(self) -> np.ndarray:
+        """The shorter side of each original: (N,) int32."""
+        sides: np.ndarray = self.sizes_px.min(1)
+        return sides
 
     @property
     def bits(self) -> int:

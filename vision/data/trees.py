@@ -7,15 +7,13 @@ belongs, layouts.py says by its name.
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from vision.base.errors import DataError, ImageError, SourceError
+from vision.base.errors import DataError, SourceError
 from vision.data.archives import read_heads, read_members
+from vision.data.decoding import Decoded, decode_files
 from vision.data.formats import (
     FORMATS,
     HEAD_BYTES,
@@ -24,7 +22,7 @@ from vision.data.formats import (
     can_read_heic,
     find_format,
 )
-from vision.data.images import FULL_BITS, Picture, read_picture
+from vision.data.images import FULL_BITS
 from vision.data.labels import find_labelled, read_table
 from vision.data.layouts import (
     NEEDS,
@@ -37,7 +35,6 @@ from vision.data.layouts import (
 )
 from vision.data.surveys import (
     FEW,
-    Survey,
     count_suffixes,
     describe_left_out,
     join_some,
@@ -45,9 +42,6 @@ from vision.data.surveys import (
 )
 
 CLUTTER = ("__macosx",)  # and all that starts with a dot
-CHUNK = 256  # files, at most, that are decoded side by side, and so held in memory
-CHUNK_BYTES = 128 * 2**20  # a chunk ends with the file that reaches so many
-SMALL_BYTES = 32 * 2**10  # files below decode faster than they are handed to another thread
 TABLES = (".csv", ".parquet")
 
 
@@ -61,28 +55,18 @@ class Tree:
     facts: dict[str, Any] = field(default_factory=dict)  # for the manifest, where there are any
     remarks: list[str] = field(default_factory=list)  # lines for the stage's output
 
-    def make_survey(self) -> Survey:
-        return Survey([place.name for place in self.places])
-
     def read(
-        self,
-        image_px: int,
-        survey: Survey,
-        rows: Collection[int] | None = None,
-        bits: int = FULL_BITS,
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield row and pixels, (P, P, 3) uint8, of each image that can be read, in any order.
+        self, image_px: int, rows: Collection[int] | None = None, bits: int = FULL_BITS
+    ) -> Iterator[Decoded]:
+        """Decode images, in any order; those that cannot be read come with the reason.
 
         Args:
-            survey: is told of those that cannot be read, and of sizes and values.
             rows: that are wanted; all, where left out.
             bits: that hold the values of images with more than 8 bits.
         """
-        wanted = {
-            place.name: row for row, place in enumerate(self.places) if rows is None or row in rows
-        }
-        files = read_files(self.path, wanted)
-        yield from decode_files(files, wanted, image_px, survey, bits)
+        chosen = range(len(self.places)) if rows is None else rows
+        wanted = {self.places[row].name: int(row) for row in chosen}
+        return decode_files(read_files(self.path, wanted), wanted, image_px, bits)
 
 
 def open_tree(path: Path) -> Tree:
@@ -200,33 +184,6 @@ def sort_files(heads: dict[str, bytes], where: str) -> tuple[dict[str, str], lis
     return images, others
 
 
-def decode_files(
-    files: Iterator[tuple[str, bytes]],
-    rows: dict[str, int],
-    image_px: int,
-    survey: Survey,
-    bits: int = FULL_BITS,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the row and the pixels, (P, P, 3) uint8, of each file that can be read."""
-
-    def decode(file: tuple[str, bytes]) -> tuple[int, Picture | ImageError]:
-        name, content = file
-        try:
-            return rows[name], read_picture(content, image_px, bits)
-        except ImageError as error:
-            return rows[name], error
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while chunk := _take_chunk(files):
-            large = sum(len(content) for _, content in chunk) > len(chunk) * SMALL_BYTES
-            for row, found in (pool.map if large else map)(decode, chunk):
-                if isinstance(found, ImageError):
-                    survey.faults[row] = str(found)
-                else:
-                    survey.sides_px[row], survey.peaks[row] = found.side_px, found.peak
-                    yield row, found.pixels
-
-
 def list_heads(path: Path) -> dict[str, bytes]:
     """Return the first bytes of each file by its name; folders have a `/` at the end.
 
@@ -284,15 +241,6 @@ def _check_entry(root: Path, name: str) -> None:
         )
     if not (is_folder or path.is_file()):
         raise SourceError(f"{root.name}/{name} is not a file that can be read: remove it")
-
-
-def _take_chunk(files: Iterator[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    chunk: list[tuple[str, bytes]] = []
-    n_bytes = 0
-    while len(chunk) < CHUNK and n_bytes < CHUNK_BYTES and (file := next(files, None)):
-        chunk.append(file)
-        n_bytes += len(file[1])
-    return chunk
 
 
 def _read_file(root: Path, name: str, n_bytes: int = -1) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+import vision.data.shards as shards
 from vision.base.errors import DataError
 from vision.base.files import read_array, read_json
 from vision.data.dataset import RAW_DIR, SPLIT_DIR
@@ -40,7 +41,7 @@ class Images:
     split: dict[str, Any]
     val_labels: np.ndarray  # (n,) int64, in the order of the predictions
     test_labels: np.ndarray
-    all_pixels: np.ndarray  # (N, P, P, 3) uint8, of the whole data set, on disk
+    all_pixels: np.ndarray | shards.Images  # (N, P, P, 3) uint8, of the whole data set, on disk
     all_labels: np.ndarray  # (N,) int64
     test_rows: np.ndarray  # (n,) which of them are the test images
 
@@ -171,7 +172,7 @@ def load_results(models: ModelsParams) -> Results:
         split=_read(SPLIT_DIR / "summary.json", "split"),
         val_labels=labels[_read(SPLIT_DIR / "val.npy", "split", read_array)],
         test_labels=labels[test_rows],
-        all_pixels=_read(RAW_DIR / "images.npy", "download", read_array),
+        all_pixels=_read(RAW_DIR / "images", "download", shards.open_images),
         all_labels=labels,
         test_rows=test_rows,
     )

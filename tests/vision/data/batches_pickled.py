@@ -17,6 +17,9 @@ def pickle_batch(number: int) -> bytes:
     colours = np.repeat(np.array([number, 100 + number, 200 + number], np.uint8), 1024)
     labels = [(number + image) % 10 for image in range(BATCH_IMAGES)]
     batch = {"data": np.tile(colours, (BATCH_IMAGES, 1)), "labels": labels}
+    batch["filenames"] = [
+        f"data_batch_{number + 1}_s_{image:06}.png" for image in range(BATCH_IMAGES)
+    ]
     return pickle.dumps(batch, protocol=2)
 
 

@@ -32,7 +32,7 @@ class Call:
 
 
 def test_batches_follow_their_numbers_and_test_comes_last(tmp_path: Path) -> None:
-    images, labels = read_batches(write_official(tmp_path / "c.tar.gz"))
+    images, labels, _ = read_batches(write_official(tmp_path / "c.tar.gz"))
     assert images.shape == (24, 32, 32, 3)
     assert images[::4, 0, 0].tolist() == [[n, 100 + n, 200 + n] for n in range(6)]
     assert labels[:8].tolist() == [0, 1, 2, 3, 1, 2, 3, 4]
@@ -41,7 +41,7 @@ def test_batches_follow_their_numbers_and_test_comes_last(tmp_path: Path) -> Non
 def test_a_batch_of_python_2_is_read() -> None:
     reds_greens_blues = b"\x01" * 1024 + b"\x02" * 1024 + b"\xff" * 1024
     batch = pickle_as_python_2(reds_greens_blues * 4, labels=bytes([9, 0, 3, 3]))
-    images, labels = parse_batch(batch, "data_batch_1")
+    images, labels, _ = parse_batch(batch, "data_batch_1")
     assert (images == (1, 2, 255)).all()
     assert labels.tolist() == [9, 0, 3, 3]
 

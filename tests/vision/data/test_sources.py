@@ -11,10 +11,12 @@ from tests.vision.base.servers import serving
 from tests.vision.data.batches_pickled import BATCH_IMAGES, write_official
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder, write_tar_gz
 from vision.base.errors import ChecksumError, ParamsError, SourceError
-from vision.base.files import read_array, read_json
+from vision.base.files import read_json
 from vision.base.params import read_yaml
 from vision.data import cifar10
 from vision.data.dataset import Subset
+from vision.data.images import FULL_BITS
+from vision.data.shards import open_images
 from vision.data.sources import open_source
 from vision.data.storing import RawImages, describe, save_raw
 from vision.schema.data import DataParams
@@ -62,7 +64,10 @@ def test_the_official_archive_comes_first(tmp_path: Path, monkeypatch: pytest.Mo
     assert raw.provenance["official"] is True
     assert raw.provenance["verified"] == "md5 and sha256 of the official archive"
     assert raw.subsets.tolist() == [Subset.TRAIN] * 20 + [Subset.TEST] * 4
-    assert [pixels[0, 0].tolist() for _, pixels in raw.pixels][4] == [1, 101, 201]
+    (image,) = raw.read([4], FULL_BITS)
+    assert image.picture is not None
+    assert (image.row, image.picture.pixels[0, 0].tolist()) == (4, [1, 101, 201])
+    assert raw.names[4] == "data_batch_2_s_000000.png"
 
 
 def test_a_stand_in_is_recorded_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +104,9 @@ def test_digits_are_scaled_from_16_grey_levels() -> None:
     raw = open_("sources/digits.yaml")
     assert (len(raw.labels), raw.classes) == (1797, list("0123456789"))
     assert set(raw.subsets) == {Subset.TRAIN}
-    _, first = next(iter(raw.pixels))
-    assert first[0, 2].tolist() == [80, 80, 80]  # 5 of 16: 79.7
+    first = next(raw.read([0], FULL_BITS)).picture
+    assert first is not None
+    assert first.pixels[0, 2].tolist() == [80, 80, 80]  # 5 of 16: 79.7
 
 
 def test_a_folder_keeps_its_subsets(tmp_path: Path) -> None:
@@ -173,9 +179,9 @@ def test_params_out_of_range_are_refused(source: str, image_px: int) -> None:
 
 def test_what_is_saved_is_what_the_source_holds(tmp_path: Path) -> None:
     save_raw(open_(str(write_folder(tmp_path / "pets", PETS))), 8, tmp_path / "raw")
-    images = read_array(tmp_path / "raw/images.npy")
+    images = open_images(tmp_path / "raw/images")
     assert images.shape == (4, 8, 8, 3)
-    assert images[:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]] * 2
+    assert images[:][:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]] * 2
     assert read_json(tmp_path / "raw/classes.json") == ["cats", "dogs"]
 
 

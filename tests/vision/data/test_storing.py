@@ -1,4 +1,3 @@
-import io
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +6,10 @@ from PIL import Image
 
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder, write_tar_gz
 from vision.base.errors import DataError, ImageError
-from vision.base.files import read_array, read_json
+from vision.base.files import read_json
+from vision.data.shards import open_images
 from vision.data.sources import open_user_images
-from vision.data.storing import close_up, save_raw
+from vision.data.storing import save_raw
 from vision.schema.data import DataParams
 
 PETS = {f"{name}/{n}.png": image for name, image in (("cats", RED), ("dogs", BLUE)) for n in "123"}
@@ -19,6 +19,10 @@ BROKEN = {"cats/0.png": b"", "cats/2.png": RED[:40], "dogs/4.jpg": b"<html>"}
 def save(path: Path, broken: str = "fail", image_px: int = 8) -> list[str]:
     params = DataParams.model_validate({"source": "x", "image_px": image_px, "broken": broken})
     return save_raw(open_user_images(path, params), image_px, Path("data/raw"), broken)
+
+
+def read_arrays() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path("data/raw").rglob("*.npy")}
 
 
 def grey(value: int) -> bytes:
@@ -34,6 +38,7 @@ def test_all_broken_files_are_named_at_once(tmp_path: Path) -> None:
     assert message.startswith("3 of 8 images cannot be read: cats/0.png (empty file), cats/2.png (")
     assert "dogs/4.jpg (an HTML page, not an image): all are in data/broken.txt" in message
     assert message.endswith("mend or remove them, or set data.broken: skip")
+    assert {path.name for path in Path("data").iterdir()} == {"raw", "broken.txt"}
     assert list(Path("data/raw").iterdir()) == []
 
 
@@ -63,11 +68,11 @@ def test_the_list_goes_when_all_is_mended(tmp_path: Path) -> None:
 def test_skipped_files_leave_no_gap(tmp_path: Path, packed: bool) -> None:
     whole = {name: content for name, content in PETS.items() if name not in BROKEN}
     save(write_folder(tmp_path / "whole", whole))
-    expected = {path.name: path.read_bytes() for path in Path("data/raw").glob("*.npy")}
+    expected = read_arrays()
     files = PETS | BROKEN
     write = write_tar_gz if packed else write_folder
     lines = save(write(tmp_path / "pets", files), "skip")
-    assert {path.name: path.read_bytes() for path in Path("data/raw").glob("*.npy")} == expected
+    assert read_arrays() == expected
     names = ["cats/0.png", "cats/2.png", "dogs/4.jpg"]
     assert lines[-1] == f"skipped 3 that cannot be read: {', '.join(names)}"
     manifest = read_json(Path("data/raw/manifest.json"))
@@ -85,17 +90,6 @@ def test_a_class_of_broken_files_alone_is_an_error_also_where_they_are_skipped(
         save(root, "skip")
 
 
-@pytest.mark.parametrize("n_images", [1, 9, 600])
-def test_rows_are_taken_out_of_a_file_in_place(tmp_path: Path, n_images: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (n_images, 8, 8, 3), dtype=np.uint8)
-    gone = [row for row in range(n_images) if row % 7 == 3]
-    np.save(tmp_path / "images.npy", images)
-    close_up(tmp_path / "images.npy", gone)
-    expected = io.BytesIO()
-    np.save(expected, np.delete(images, gone, axis=0))
-    assert (tmp_path / "images.npy").read_bytes() == expected.getvalue()
-
-
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize("packed", [False, True])
 def test_values_of_12_bits_in_files_of_16_are_scaled(tmp_path: Path, packed: bool) -> None:
@@ -103,7 +97,7 @@ def test_values_of_12_bits_in_files_of_16_are_scaled(tmp_path: Path, packed: boo
     lines = save((write_tar_gz if packed else write_folder)(tmp_path / "x", files))
     assert lines[1:] == ["grey of more than 8 bits: 12 hold all values, scaled to 8"]
     assert read_json(Path("data/raw/manifest.json"))["bits"] == 12
-    images = read_array(Path("data/raw/images.npy"))
+    images = open_images(Path("data/raw/images"))[:]
     assert images[:3, 4, 4, 0].tolist() == [255, 128, 1]
     assert images[3, 4, 4].tolist() == [255, 0, 0]
 
@@ -113,7 +107,7 @@ def test_one_picture_of_16_bits_leaves_the_others_dark(tmp_path: Path) -> None:
     """The range is the data set's, so that brightness means the same in all pictures."""
     files = {"a/1.png": grey(65535), "a/2.png": grey(4095), "b/1.png": grey(256)}
     save(write_folder(tmp_path / "x", files))
-    assert read_array(Path("data/raw/images.npy"))[:, 0, 0, 0].tolist() == [255, 15, 1]
+    assert open_images(Path("data/raw/images"))[:][:, 0, 0, 0].tolist() == [255, 15, 1]
 
 
 @pytest.mark.usefixtures("workspace")

@@ -5,7 +5,7 @@ import pytest
 
 from tests.vision.data.pictures import BLUE, RED, write_folder, write_tar_gz
 from vision.base.errors import DataError, SourceError
-from vision.data import trees
+from vision.data import decoding, trees
 from vision.data.trees import digest_folder, list_folder, open_tree
 
 PETS = {"dogs/2.png": BLUE, "dogs/10.png": BLUE, "cats/1.png": RED}
@@ -133,21 +133,20 @@ def test_a_folder_and_an_archive_of_it_hold_the_same_images(tmp_path: Path) -> N
     archive = open_tree(write_tar_gz(tmp_path / "pets.tgz", PETS))
     assert folder.places == archive.places
     rows = [
-        {row: pixels.tobytes() for row, pixels in tree.read(8, tree.make_survey())}
+        {each.row: each.picture.pixels.tobytes() for each in tree.read(8) if each.picture}
         for tree in (folder, archive)
     ]
     assert rows[0] == rows[1]
 
 
 def test_few_files_are_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "CHUNK_BYTES", len(RED))
+    monkeypatch.setattr(decoding, "CHUNK_BYTES", len(RED))
     tree = open_tree(write_folder(tmp_path / "pets", PETS))
-    assert len(list(tree.read(8, tree.make_survey()))) == 3
+    assert len(list(tree.read(8))) == 3
 
 
 def test_images_that_cannot_be_read_are_told_and_the_others_read(tmp_path: Path) -> None:
     tree = open_tree(write_folder(tmp_path / "pets", PETS | {"cats/1.png": b"?"}))
-    survey = tree.make_survey()
-    assert [row for row, _ in tree.read(8, survey)] == [1, 2]
-    assert survey.list_faults() == ["cats/1.png (not an image)"]
-    assert survey.sides_px.tolist() == [0, 8, 8]
+    broken, *others = tree.read(8)
+    assert (broken.row, broken.picture, broken.fault) == (0, None, "not an image")
+    assert [each.row for each in others if each.picture] == [1, 2]

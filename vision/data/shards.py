@@ -1,0 +1,93 @@
+"""Images in shards, read by memory map.
+
+images/
+    shard-BITS.npy   (n, P, P, 3) uint8: those whose digest starts with BITS, sorted by digest
+    rows.npy         (N,) int64: where each row's image lies in the shards, laid end to end
+
+The shards hang on the set of images alone, see sharding.py; which row is which image, on rows.npy.
+"""
+
+import resource
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vision.base.errors import DataError
+from vision.base.files import RESTORE, read_array
+
+ROWS = "rows.npy"
+SHARD = "shard"
+LARGE_BYTES = 2**14  # of an image, for which joining bytes is no faster
+SPARE_FILES = 256  # that a process may open beside the shards
+
+
+class Images:
+    """Images that are indexed by row, as an array of shape (N, P, P, 3) would be, and stay on disk.
+
+    Attributes:
+        shape: (N, P, P, 3).
+    """
+
+    def __init__(self, shards: Sequence[np.ndarray], rows: np.ndarray) -> None:
+        """Lay shards, each (n, P, P, 3) uint8, end to end; `rows`, (N,), says where each row is."""
+        self._shards = [np.asarray(shard) for shard in shards]
+        self._rows = rows
+        self._starts = np.cumsum([0, *map(len, shards)])
+        self._bytes = [shard.reshape(-1).data for shard in self._shards]
+        self.shape = (len(rows), *self._shards[0].shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        """Return the image of a row as it lies on the disk, or a copy of several: (n, P, P, 3)."""
+        places = self._rows[rows]
+        numbers = self._starts.searchsorted(places, side="right") - 1
+        inside = places - self._starts[numbers]
+        if not np.ndim(places):
+            image: np.ndarray = self._shards[int(numbers)][int(inside)]
+            return image
+        return self._gather(numbers.tolist(), inside.tolist())
+
+    def _gather(self, numbers: list[int], inside: list[int]) -> np.ndarray:
+        """Copy images out of their shards, as fast as one array's rows are copied."""
+        shape, n_bytes = (len(numbers), *self.shape[1:]), self._shards[0][0].size
+        if n_bytes < LARGE_BYTES:
+            pieces = [
+                self._bytes[number][place * n_bytes : (place + 1) * n_bytes]
+                for number, place in zip(numbers, inside, strict=True)
+            ]
+            return np.ndarray(shape, np.uint8, bytearray().join(pieces))
+        images = np.empty(shape, np.uint8)  # which numpy maps in large pages
+        for image, number, place in zip(images, numbers, inside, strict=True):
+            image[:] = self._shards[number][place]
+        return images
+
+
+def open_images(folder: Path) -> Images:
+    """Map the images of a folder into memory, without loading them.
+
+    Raises:
+        DataError: a shard is missing or damaged.
+    """
+    rows = np.asarray(read_array(folder / ROWS))
+    paths = sorted(folder.glob(f"{SHARD}*.npy"))  # the order of their bits
+    _allow_files(len(paths))
+    shards = [read_array(path) for path in paths]
+    found, expected = sum(map(len, shards)), int(rows.max(initial=-1)) + 1
+    if not expected or found != expected:
+        raise DataError(f"{folder} holds {found:,} of {expected:,} images: {RESTORE}")
+    return Images(shards, rows)
+
+
+def _allow_files(count: int) -> None:
+    """Raise this process's limit of open files, of which each map is one, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
