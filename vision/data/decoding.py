@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -52,16 +53,16 @@ def decode_files(
     """
     decode = partial(decode_chunk, image_px=image_px, bits=bits)
     count, many = os.cpu_count() or 1, len(rows) >= MANY
-    threads = ThreadPoolExecutor(count)
-    processes = ProcessPoolExecutor(count, get_context("spawn"), end_with_parent)
+    pools: dict[bool, Executor] = {}  # for small files, for others: made when there are some
     waiting: deque[Future[list[Decoded]]] = deque()
     try:
         while chunk := _take_chunk(files, rows):
-            pool: Executor = processes if _is_small(chunk) else threads
-            if pool is processes and not many:
+            if (small := _is_small(chunk)) and not many:
                 yield from decode(chunk)
-            else:
-                waiting.append(pool.submit(decode, chunk))
+                continue
+            if small not in pools:
+                pools[small] = _start_processes(count) if small else ThreadPoolExecutor(count)
+            waiting.append(pools[small].submit(decode, chunk))
             if len(waiting) > AHEAD * count:
                 yield from waiting.popleft().result()
         while waiting:
@@ -69,7 +70,7 @@ def decode_files(
     except BrokenProcessPool:
         raise MemoryError("a process that decoded images was ended") from None
     finally:
-        for pool in (threads, processes):
+        for pool in pools.values():
             pool.shutdown(cancel_futures=True)
 
 
@@ -80,6 +81,16 @@ def decode_chunk(chunk: Chunk, image_px: int, bits: int) -> list[Decoded]:
 def make_decoded(row: int, picture: Picture, content: bytes = b"") -> Decoded:
     md5 = hashlib.md5(content, usedforsecurity=False).digest() if content else b""
     return Decoded(row, picture, digest_pixels(picture.pixels), md5)
+
+
+def _start_processes(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the process that started this one, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _decode(row: int, content: bytes, image_px: int, bits: int) -> Decoded:

@@ -1,4 +1,5 @@
 import hashlib
+import multiprocessing
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from tests.vision.data.pictures import encode, paint, write_folder, write_tar_gz
 from vision.base.errors import DataError
 from vision.data import decoding, sharding, shards
 from vision.data.decoding import Decoded
+from vision.data.images import FULL_BITS
 from vision.data.sharding import HEADER_BYTES, write_images
 from vision.data.shards import open_images
 from vision.data.sources import open_user_images
@@ -153,6 +155,20 @@ def test_one_photo_changes_few_shards(
     assert count_changed(before, after) <= most
     assert before["files.csv"] != after["files.csv"]
     assert open_images(RAW / "images")[0].tolist() == [[[0, 0, 0]] * PX] * PX
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_decoding_process_that_is_killed_is_told_as_a_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "MANY", 1)
+    monkeypatch.setattr(decoding, "CHUNK", 1)
+    images = open_photos().read(range(100), FULL_BITS)
+    next(images)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(MemoryError, match="a process that decoded images was ended"):
+        list(images)
 
 
 def test_the_table_names_files_and_the_size_of_their_originals(workspace: Path) -> None:
