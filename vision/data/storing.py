@@ -67,7 +67,8 @@ def save_raw(
     """
     out.mkdir(parents=True, exist_ok=True)
     with open_place(out, place) as folder:
-        require_space(out, 2 * len(raw.labels) * image_px**2 * 3)
+        held = sum(file.stat().st_size for file in folder.glob("*"))  # by a run before this one
+        require_space(out, 2 * len(raw.labels) * image_px**2 * 3 - held)
         with open_unfinished(folder, len(raw.labels), image_px) as images:
             survey = decode(raw, images)
             check_faults(survey, broken, out.parent / BROKEN_FILE)
