@@ -35,7 +35,9 @@ class Reads:
             if isinstance(path, str) and not flags & (os.O_CREAT | os.O_WRONLY):
                 self.add(path, self.files)
         elif event in ("os.scandir", "os.listdir") and not _is_import(sys._getframe(1)):
-            self.add(os.fspath(args[0] or "."), self.folders)
+            folder = args[0] or "."
+            if isinstance(folder, str | os.PathLike):  # else of a folder that is being removed
+                self.add(os.fspath(folder), self.folders)
 
     def add(self, path: str, kind: dict[str, None]) -> None:
         full = os.path.normpath(os.path.join(self.root, path))  # noqa: PTH118 - no pathlib in a hook

@@ -18,7 +18,16 @@ from tests.warm import find_commands
 from vision.base.kept import CHECKPOINTS
 
 CODE = ("stages", "vision", "sources", "pictures", "more-photos", "params.yaml", "dvc.yaml")
-APART = ("params.yaml", "dvc.yaml", "dvc.lock", ".dvc/", ".git/", "data/checkpoints", "tests/")
+APART = (
+    "params.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    ".dvc/",
+    ".git/",
+    "data/checkpoints",
+    "data/unfinished",
+    "tests/",
+)
 
 
 class StageError(Exception):

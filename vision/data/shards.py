@@ -51,19 +51,18 @@ class Images:
         if not np.ndim(places):
             image: np.ndarray = self._shards[int(numbers)][int(inside)]
             return image
-        return self._gather(numbers.tolist(), inside.tolist())
+        return self._gather(numbers, inside)
 
-    def _gather(self, numbers: list[int], inside: list[int]) -> np.ndarray:
+    def _gather(self, numbers: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """Copy images out of their shards, as fast as one array's rows are copied."""
         shape, n_bytes = (len(numbers), *self.shape[1:]), self._shards[0][0].size
         if n_bytes < LARGE_BYTES:
-            pieces = [
-                self._bytes[number][place * n_bytes : (place + 1) * n_bytes]
-                for number, place in zip(numbers, inside, strict=True)
-            ]
+            shards, starts = self._bytes, (inside * n_bytes).tolist()
+            places = zip(numbers.tolist(), starts, strict=True)
+            pieces = [shards[number][start : start + n_bytes] for number, start in places]
             return np.ndarray(shape, np.uint8, bytearray().join(pieces))
         images = np.empty(shape, np.uint8)  # which numpy maps in large pages
-        for image, number, place in zip(images, numbers, inside, strict=True):
+        for image, number, place in zip(images, numbers.tolist(), inside.tolist(), strict=True):
             image[:] = self._shards[number][place]
         return images
 
