@@ -36,7 +36,7 @@ LATER = (  # imported where they are needed, not at the start of a module
     "torchvision.models",
 )
 SETUP = "WARM_SETUP"  # environment variable: a module to import before the command runs
-OURS = ("stages", "tests", "vision")
+OURS = ("flows", "stages", "tests", "vision")
 
 
 class Command(NamedTuple):
