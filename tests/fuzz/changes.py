@@ -63,7 +63,7 @@ MODELS = (["two-layer-fc"], ["paper"], ["two-layer-fc", "paper"], ["paper", "two
 # Code that says something else; most of it changes the bytes of an out.
 EDITS = (
     ("stages/split.py", '"per_class": counts}', '"per_class": counts, "more": 1}'),
-    ("stages/download.py", "print(raw", "print('Note:', raw"),
+    ("stages/download.py", "print(", "print('Note:', "),
     ("stages/find_duplicates.py", '"n_test": len(test),', '"n_test": len(test), "more": 1,'),
     ("stages/explain.py", 'facts = {"layer"', 'facts = {"more": 1, "layer"'),
     ("vision/base/files.py", "indent=2", "indent=1"),

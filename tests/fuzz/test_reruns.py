@@ -6,6 +6,7 @@ import pytest
 
 from tests.fuzz.cases import choose_kinds, environment, run_case
 from tests.fuzz.changes import (
+    EDITS,
     KINDS,
     Kind,
     change_code,
@@ -20,6 +21,7 @@ from tests.fuzz.changes import (
     share_cache,
 )
 from tests.fuzz.world import World
+from tests.projects import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +44,11 @@ CASES: list[list[Kind]] = [
     *(choose_kinds(seed, length) for seed, length in enumerate([2, 3] * 6 + [2])),
 ]
 GROUPS = 14
+
+
+@pytest.mark.parametrize(("path", "old", "new"), EDITS, ids=lambda text: text[:30])
+def test_code_still_has_what_the_fuzz_edits(path: str, old: str, new: str) -> None:
+    assert old in (ROOT / path).read_text()
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
