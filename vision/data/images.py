@@ -1,7 +1,10 @@
 """Turn image files of any format, size, mode and orientation into RGB squares."""
 
+import sys
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ from vision.data.formats import HEAD_BYTES, HEIC, find_format, is_html
 MAX_PIXELS = 64 * 10**6  # decoded as they are; Pillow warns from 89 million on
 MAX_LARGE_PIXELS = 192 * 10**6  # decoded one at a time and reduced at once: under 2 GB
 FULL_BITS = 16  # of a pixel that has more than 8
+FULL_PEAK = 2 ** (FULL_BITS - 1) - 1  # a larger value needs all of them
 ORIENTATION = 0x0112  # the tag of EXIF
 TURNS = {  # from what EXIF says to what turns the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -23,6 +27,16 @@ TURNS = {  # from what EXIF says to what turns the picture upright
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+# How Pillow is told to read 16 bits of colour, of which it keeps the upper 8; and the lower ones.
+LOWER = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
+    "RGBA;16B": "RGBA;16L",
+    "RGBA;16L": "RGBA;16B",
+    "RGBA;16N": "RGBA;16B" if sys.byteorder == "little" else "RGBA;16L",
+    "LA;16B": "RGBA",  # four bytes, of which the second is the lower one of grey
 }
 REDUCIBLE = {"L", "LA", "RGB", "RGBA", "CMYK"}
 _one_at_a_time = threading.Lock()
@@ -68,7 +82,11 @@ def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS) -> Pictur
         with _open(content, format_) as image:
             size_px, large = image.size, _set_draft(image, image_px)
             with _one_at_a_time if large else nullcontext():
+                raw_mode = _find_raw_mode(image)  # known until the pixels are read
                 upright, peak = _to_8_bits(turn_upright(image), bits)
+                if raw_mode in LOWER:
+                    lower = partial(_read_lower, content, format_, raw_mode)
+                    upright, peak = _join_bytes(upright, lower, bits)
                 upright = _reduce(upright, image_px) if large else upright
                 return Picture(fit_square(to_rgb(upright), image_px), size_px, peak)
     except ImageError:
@@ -156,6 +174,39 @@ def _to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
     values = np.asarray(image)  # (H, W), of which Pillow would clip all above 255
     upper = (values >> (bits - 8)).clip(0, 255).astype(np.uint8)
     return Image.fromarray(upper), max(1, int(values.max()))
+
+
+def _find_raw_mode(image: ImageFile.ImageFile) -> str:
+    """Return how the bytes of a file become a picture, as its plugin tells Pillow's decoder."""
+    if not image.tile:
+        return ""
+    args = image.tile[0].args
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _read_lower(content: bytes, format_: str, raw_mode: str) -> Image.Image:
+    """Decode a file of 16 bits of colour again, for the lower 8 of each: in the upper's bands."""
+    with _open(content, format_) as image:
+        for place, tile in enumerate(image.tile):
+            args = (LOWER[raw_mode], *tile.args[1:]) if isinstance(tile.args, tuple) else None
+            image.tile[place] = tile._replace(args=args or LOWER[raw_mode])
+        lower = turn_upright(image)
+    return Image.merge("RGB", [lower.getchannel(1)] * 3) if raw_mode == "LA;16B" else lower
+
+
+def _join_bytes(
+    upper: Image.Image, read_lower: Callable[[], Image.Image], bits: int
+) -> tuple[Image.Image, int]:
+    """Keep the upper 8 of some bits of each colour, and return the largest value; alpha stays."""
+    colours, alpha = upper.split()[:3], upper.split()[3:]
+    peak, scaled = max(int(np.asarray(band).max()) for band in colours) << 8, []
+    if bits == FULL_BITS and peak > FULL_PEAK:
+        return upper, peak
+    for high, low in zip(colours, read_lower().split(), strict=False):
+        values = np.asarray(high).astype(np.uint16) << 8 | np.asarray(low)  # (H, W)
+        peak = max(peak, 1, int(values.max()))
+        scaled.append(Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8)))
+    return Image.merge(upper.mode, [*scaled, *alpha]), peak
 
 
 def _describe_other(content: bytes) -> str:

@@ -136,7 +136,7 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> tuple[RawImages,
     is_own = raw.provenance["source"] in OWN
     remarks = [*raw.remarks, *(describe_sizes(survey, image_px) if is_own else [])]
     if survey.bits != FULL_BITS:
-        remarks.append(f"grey of more than 8 bits: {survey.bits} hold all values, scaled to 8")
+        remarks.append(f"values of more than 8 bits: {survey.bits} hold all values, scaled to 8")
         raw = replace(raw, provenance=raw.provenance | {"bits": survey.bits})
     if not (rows := sorted(survey.faults)):
         return replace(raw, remarks=remarks), np.arange(len(raw.labels))

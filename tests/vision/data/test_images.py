@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from tests.skips import skip_without
-from tests.vision.data.pictures import RED, encode, paint
+from tests.vision.data.pictures import RED, encode, encode_deep_png, encode_deep_tiff, paint
 from vision.base.errors import ImageError
 from vision.data import images
 from vision.data.formats import HEIC_PACKAGE, can_read_heic
-from vision.data.images import decode_image, fit_square, read_picture
+from vision.data.images import count_bits, decode_image, fit_square, read_picture
 
 
 def centre(content: bytes, name: str) -> list[int]:
@@ -170,6 +170,34 @@ def test_the_upper_8_of_some_bits_are_kept(bits: int, expected: int) -> None:
     picture = read_picture(content, 8, bits)
     assert (picture.pixels == expected).all()
     assert picture.peak == 4095
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_16_bits_are_scaled_as_grey_is(channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, channels), dtype=np.uint16)
+    if channels in (2, 4):
+        values[..., -1] = 65535  # opaque
+    colours = values[..., : 1 if channels < 3 else 3]
+    picture = read_picture(encode_deep_png(values), 8, bits=12)
+    assert (picture.pixels == colours >> 4).all()
+    assert picture.peak == colours.max()
+    assert (read_picture(encode_deep_png(values), 8).pixels == colours >> 8).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_colours_of_16_bits_are_read_from_tiff(order: str, packed: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, 3), dtype=np.uint16)
+    picture = read_picture(encode_deep_tiff(values, order, packed), 8, bits=12)
+    assert (picture.pixels == values >> 4).all()
+    assert picture.peak == values.max()
+
+
+def test_colours_that_use_all_16_bits_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_read_lower", pytest.fail)
+    picture = read_picture(encode_deep_png(np.full((8, 8, 3), 40_000, np.uint16)), 8)
+    assert (picture.pixels == 40_000 >> 8).all()
+    assert count_bits(picture.peak) == 16
 
 
 def test_fractions_are_refused() -> None:

@@ -95,7 +95,7 @@ def test_a_class_of_broken_files_alone_is_an_error_also_where_they_are_skipped(
 def test_values_of_12_bits_in_files_of_16_are_scaled(tmp_path: Path, packed: bool) -> None:
     files = {"a/1.png": grey(4095), "a/2.png": grey(2048), "b/1.png": grey(16), "b/2.png": RED}
     lines = save((write_tar_gz if packed else write_folder)(tmp_path / "x", files))
-    assert lines[1:] == ["grey of more than 8 bits: 12 hold all values, scaled to 8"]
+    assert lines[1:] == ["values of more than 8 bits: 12 hold all values, scaled to 8"]
     assert read_json(Path("data/raw/manifest.json"))["bits"] == 12
     images = open_images(Path("data/raw/images"))[:]
     assert images[:3, 4, 4, 0].tolist() == [255, 128, 1]
