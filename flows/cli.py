@@ -59,6 +59,7 @@ def plan(
     """Say what a run would do, why, and how long it should take."""
     start = enter_project()
     from flows.engine.durations import describe_time, describe_total, estimate
+    from flows.engine.glance import describe_sizes
     from flows.engine.overrides import SOURCE, parse_overrides
     from flows.engine.plan import group_elsewhere, make_plan
 
@@ -76,6 +77,8 @@ def plan(
     console.print(f"\n{describe_total(stages)}.", soft_wrap=True)
     for words, names in group_elsewhere(stages).items():
         console.print(f"{', '.join(names)}: {words}.", soft_wrap=True)
+    for line in describe_sizes(stages, overrides):
+        console.print(f"{line}.", soft_wrap=True)
 
 
 @app.command()

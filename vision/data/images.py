@@ -96,6 +96,15 @@ def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS) -> Pictur
         raise ImageError(f"damaged {format_}: {reason}") from None
 
 
+def read_side_px(content: bytes) -> int | None:
+    """Return the shorter side of a picture, or None if even that cannot be read."""
+    try:
+        with _open(content, str(find_format(content[:HEAD_BYTES]))) as image:
+            return min(image.size)
+    except Exception:  # as from the decoders
+        return None
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode of 8 bits to RGB, transparency composited on white."""
     if image.has_transparency_data:

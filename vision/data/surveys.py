@@ -76,9 +76,13 @@ def describe_sizes(survey: Survey, image_px: int) -> list[str]:
             f"{len(small):,} with a side below a quarter of data.image_px {image_px}: "
             f"{join_some(names, FEW, len(small))}"
         )
-    if len(known) and (side := int(np.median(known))) >= TOO_LARGE * image_px:
-        lines.append(f"photos of {side:,} px stored at {image_px} px: set data.image_px")
-    return lines
+    return lines + describe_reduction(int(np.median(known)) if len(known) else 0, image_px)
+
+
+def describe_reduction(side_px: int, image_px: int) -> list[str]:
+    """Return the line about photos of which most is thrown away, if they are so large."""
+    is_lost = side_px >= TOO_LARGE * image_px
+    return [f"photos of {side_px:,} px stored at {image_px} px: set data.image_px"] * is_lost
 
 
 def count_suffixes(names: Iterable[str]) -> dict[str, int]:
