@@ -1,4 +1,4 @@
-"""Fetch files over http(s), whole and verified or not at all; a mirror is asked first.
+"""Fetch files over http(s) or from a bucket, whole and verified or not at all; mirrors come first.
 
 A download grows as data/downloads/NAME.part, which the next try resumes where a checksum, or what
 the server said of the file, can tell that the two halves belong together. It becomes NAME when it
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
+from vision.base.buckets import is_in_bucket, open_in_bucket, read_in_pieces
 from vision.base.connections import (
     BrokenError,
     MissingError,
@@ -148,7 +149,10 @@ def _find(mirror: str, name: str, digests: Digests) -> Path | None:
 
 def _download_verified(url: str, part: Part, digests: Digests, limit: int) -> None:
     for is_last in (False, True):  # what was resumed may have been of another file
-        try_repeatedly(lambda: _download(url, part, digests, limit))
+        if is_in_bucket(url):
+            _copy(url, part, limit)
+        else:
+            try_repeatedly(lambda: _download(url, part, digests, limit))
         if not (wrong := _differs(part.path, digests)):
             return
         part.remove()
@@ -167,6 +171,22 @@ def _download(url: str, part: Part, digests: Digests, limit: int) -> None:
         done = _receive(url, response, part, done, total, limit)
     if total is not None and done != total:
         raise BrokenError(f"{show(url)} broke off after {done:,} of {total:,} bytes")
+
+
+def _copy(url: str, part: Part, limit: int) -> None:
+    """Write all of a file that lies in a bucket."""
+    done = 0
+    with (
+        open_in_bucket(url) as file,
+        part.path.open("wb") as out,
+        track_bytes(part.path.stem, getattr(file, "size", None)) as advance,
+    ):
+        for piece in read_in_pieces(url, file):
+            done += len(piece)
+            _check_limit(url, part, done, limit)
+            require_space(part.path.parent, len(piece))
+            out.write(piece)
+            advance(len(piece))
 
 
 def _open(url: str, part: Part, is_verified: bool) -> tuple[HTTPResponse, int]:

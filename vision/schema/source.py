@@ -9,7 +9,7 @@ from vision.base.params import Section
 
 class SourceFile(Section):
     reader: Literal["images", "cifar10", "digits"] = "images"
-    url: str | None = Field(default=None, pattern=r"^https?://")
+    url: str | None = Field(default=None, pattern=r"^(https?|s3|gs|az|abfs)://")
     md5: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     stand_ins: list[str] = Field(default=[])  # files that a mirror may have in its place

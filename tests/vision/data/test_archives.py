@@ -1,5 +1,6 @@
 import bz2
 import io
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vision.base.errors import ArchiveError
-from vision.data import archives
+from vision.data import archives, packing
 from vision.data.archives import read_heads, read_members
 from vision.data.packing import find_zstd
 
@@ -156,6 +157,22 @@ def test_a_packed_bomb_is_refused_before_it_is_unpacked(
     path = write_tar(tmp_path / "bomb", {"zeros": bytes(2**23)}, mode)
     with pytest.raises(ArchiveError, match="it looks like a bomb"):
         read_heads(path)
+
+
+def test_an_xz_that_claims_much_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "MAX_XZ_BYTES", 2**20)  # of some 9 MB that xz -6 needs
+    path = write_tar(tmp_path / "a.tar.xz", FILES, "w:xz")
+    with pytest.raises(ArchiveError, match=r"a\.tar\.xz needs over 1 MB of memory to unpack: pack"):
+        read_heads(path)
+
+
+def test_an_xz_may_be_of_several_joined(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "a.tar", FILES, "w").read_bytes()
+    parts = [lzma.compress(part) for part in (tar[:700], b"", tar[700:])]
+    (tmp_path / "a.tar.xz").write_bytes(parts[0] + bytes(2**17) + parts[1] + parts[2] + bytes(4))
+    assert read_all(tmp_path / "a.tar.xz") == FILES
 
 
 def test_a_header_that_is_a_bomb_is_refused(
