@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from vision.base.errors import DataError, SourceError
 from vision.data.dataset import Subset
+from vision.data.surveys import FEW, join_some, show
 
 SUBSETS = {
     **dict.fromkeys(("train", "training"), Subset.TRAIN),
@@ -38,7 +39,7 @@ class Layout(NamedTuple):
     places: list[Place]
     unlabelled: list[str]  # images of folders without class folders, beside train/
     class_depth: int | None  # of folders above the class folders, if there are such
-    remarks: list[str]  # a line about spellings of classes, if any
+    remarks: list[str]  # lines about classes that may be none
 
 
 class FlatError(SourceError):
@@ -75,7 +76,8 @@ def find_layout(names: Iterable[str], where: str) -> Layout:
         subset = split[parts[0]] if split else Subset.TRAIN
         places.append(Place(subset, class_name, "/".join(parts[2 if split else 1 :]), name))
     joined = sorted(_join_spellings(places))
-    return Layout(joined, flat, depth + bool(split), describe_spellings(places, joined))
+    remarks = [*describe_spellings(places, joined), *_describe_copies(joined)]
+    return Layout(joined, flat, depth + bool(split), remarks)
 
 
 def list_classes(places: list[Place]) -> list[str]:
@@ -185,3 +187,18 @@ def describe_spellings(before: list[Place], after: list[Place]) -> list[str]:
             outcome = "stay apart" if {*names} <= {*kept} else "are one class"
             groups.append(f"{' and '.join(map(repr, sorted(names)))} {outcome}")
     return [f"classes differ in case or blanks alone: {'; '.join(groups)}"] if groups else []
+
+
+def _describe_copies(places: list[Place]) -> list[str]:
+    """Return a line if all classes have the same folders, as images/CLASS and masks/CLASS."""
+    inside = defaultdict(set)
+    for place in places:
+        inside[place.class_name].add(place.file.partition("/")[0] if "/" in place.file else "")
+    first, *others = inside.values()
+    if len(first) < 2 or "" in first or any(folders != first for folders in others):
+        return []
+    tops, below = (join_some(sorted(map(show, names)), FEW) for names in (inside, first))
+    return [
+        f"classes are {tops}, though each holds {below}: if these are the classes, give one "
+        "of the former as data.source"
+    ]

@@ -131,3 +131,14 @@ def test_spellings_of_different_subsets_are_one_class_with_a_line() -> None:
     assert layout.remarks == [
         "classes differ in case or blanks alone: 'Cat' and 'cat' are one class"
     ]
+
+
+def test_folders_that_all_hold_the_same_folders_are_classes_with_a_line() -> None:
+    files = [f"{top}/{name}/1.png" for top in ("images", "masks") for name in ("cat", "dog")]
+    layout = find_layout(files, "x")
+    assert list_classes(layout.places) == ["images", "masks"]
+    assert layout.remarks == [
+        "classes are images, masks, though each holds cat, dog: if these are the classes, "
+        "give one of the former as data.source"
+    ]
+    assert find_layout([*files, "masks/owl/1.png"], "x").remarks == []
