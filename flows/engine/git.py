@@ -78,17 +78,22 @@ def clean_environment() -> dict[str, str]:
     }
 
 
+def check_readable(folder: Path = Path()) -> None:
+    """Raise PipelineError, with the way out, if git cannot read the project."""
+    try:
+        ask("rev-parse", "--git-dir", folder=folder)
+    except PipelineError as error:
+        ways_out = "" if "safe.directory" in str(error) else ": git init, git add --all, git commit"
+        raise PipelineError(f"{error}{ways_out}") from None
+
+
 def find_head() -> str:
     """Return the commit that is checked out.
 
     Raises:
         PipelineError: git cannot read the project, or it has no commit yet; with the way out.
     """
-    try:
-        ask("rev-parse", "--git-dir")
-    except PipelineError as error:
-        ways_out = "" if "safe.directory" in str(error) else ": git init, git add --all, git commit"
-        raise PipelineError(f"{error}{ways_out}") from None
+    check_readable()
     try:
         return ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     except PipelineError:
@@ -99,6 +104,11 @@ def find_head() -> str:
 def find_prefix() -> Path:
     """Return where the project lies in its repository."""
     return Path(ask("rev-parse", "--show-prefix"))
+
+
+def find_top() -> Path:
+    """Return the top of the repository, or of its worktree, that the project lies in."""
+    return Path(ask("rev-parse", "--show-toplevel"))
 
 
 def find_git_path(name: str, folder: Path = Path()) -> Path:

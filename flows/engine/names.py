@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from flows.engine.git import ask, find_head, find_shared, git, list_checked_out
+from flows.engine.modules import check_modules
 from vision.base.errors import PipelineError
 
 
@@ -37,6 +38,7 @@ def check_free(
             raise PipelineError(f"there is an experiment {name}: {way_out}")
     if publish is not None:
         check_branch(publish, head)
+        check_modules()
 
 
 def make_name(text: str) -> str:

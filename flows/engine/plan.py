@@ -18,6 +18,7 @@ from dvc.lock import LockError
 from dvc.output import Output
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import plan_repro
+from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc.utils import serialize
 from dvc_data.hashfile.hash_info import HashInfo
@@ -33,6 +34,7 @@ from flows.engine.forecast import (
     read_metrics,
     take_outs,
 )
+from flows.engine.git import check_readable
 from flows.engine.imports import check_closure
 from flows.engine.merges import check_merged
 from flows.engine.overrides import apply_overrides
@@ -109,6 +111,9 @@ def make_plan(
                     planner.plan(stage, sorted(graph.successors(stage), key=_name))
                     for stage in plan_repro(graph, wanted)
                 ]
+        except SCMError as error:
+            check_readable(root)  # with the way out
+            raise PipelineError(f"no plan: {error}") from error
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "dvc":
                 raise

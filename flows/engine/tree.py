@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.engine.dvc_settings import share_settings
@@ -18,9 +19,11 @@ from flows.engine.git import (
     clean_environment,
     find_head,
     find_prefix,
+    find_top,
     git,
     take_snapshot,
 )
+from flows.engine.modules import bring_modules
 from flows.engine.names import check_branch, find_experiment, hold_git
 from flows.engine.overrides import SOURCE
 from vision.base.errors import PipelineError
@@ -36,12 +39,16 @@ FOLDERS = (CHECKPOINTS, MIRROR)  # environment variables that name one
 def make_tree(place: Path) -> Path:
     """Make `place` a checkout of HEAD with the files as the user sees them.
 
-    They are those that git tracks, with changes that are not committed, and new code.
+    They are those that git tracks, with changes that are not committed, and new code; also in
+    submodules.
 
     Returns:
         The project in it: `place`, or the folder in which the project lies in its repository.
     """
-    return _add_tree(place, find_head(), take_snapshot())
+    tree = _add_tree(place, find_head(), take_snapshot())
+    with _removed_if_it_fails(place):
+        bring_modules(place, find_top())
+    return tree
 
 
 def check_out(place: Path, revision: str) -> Path:
@@ -62,7 +69,7 @@ def _add_tree(place: Path, commit: str, content: str) -> Path:
     """Make `place` a worktree at a commit, with the files of another or of a tree object."""
     remove_tree(place)
     tree = place / find_prefix()
-    try:
+    with _removed_if_it_fails(place):
         with hold_git():
             options = ["--quiet", "--force", "--detach", "--no-checkout"]
             git("worktree", "add", *options, str(place.absolute()), commit)
@@ -70,10 +77,16 @@ def _add_tree(place: Path, commit: str, content: str) -> Path:
         if not (tree / ".dvc").is_dir():
             raise PipelineError(f"{commit[:10]} has no DVC project in {find_prefix()}: no .dvc")
         share_settings(tree, Path())
+    return tree
+
+
+@contextmanager
+def _removed_if_it_fails(place: Path) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         remove_tree(place)
         raise
-    return tree
 
 
 def bring_files(tree: Path, root: Path) -> None:

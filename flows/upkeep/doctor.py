@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
 from rich.console import Console
 from rich.markup import escape
 
@@ -55,9 +56,13 @@ def examine(fix: bool = False, verify: bool = False, repair: bool = False) -> in
     ]
     console = Console(highlight=False)
     worst = 0
+    told = set[Finding]()  # what stops one check may stop the next
     for finding in chain(
         *(_ask(check, fix) for check in checks), verify_cache(repair) if verify or repair else ()
     ):
+        if finding in told:
+            continue
+        told.add(finding)
         mark = f"[{COLOURS[finding.kind]}]{finding.kind:>4}[/]"
         console.print(f"{mark}  {escape(finding.text)}", soft_wrap=True)
         worst = max(worst, int(finding.kind == "bad"))
@@ -89,8 +94,11 @@ def check_disk(fix: bool) -> Iterator[Finding]:
 
 def check_site_cache(fix: bool) -> Iterator[Finding]:
     """See that no one else can write where DVC keeps its index, which it unpickles."""
-    with Repo() as repo:
-        folder = Path(repo.site_cache_dir)
+    try:
+        with Repo() as repo:
+            folder = Path(repo.site_cache_dir)
+    except SCMError:  # check_git says why
+        return
     if not is_exposed(folder):
         return
     if fix:

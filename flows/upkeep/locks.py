@@ -12,7 +12,7 @@ from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 
-from flows.engine.git import ask, find_git_path
+from flows.engine.git import find_git_path, find_top
 from flows.engine.merges import describe_marks
 from flows.engine.names import is_running
 from flows.engine.rwlock import RWLOCK, TMP, find_stale, hold_guard, remove_stale
@@ -122,7 +122,7 @@ def is_whole(content: bytes) -> bool:
 def check_git_lock(fix: bool) -> Iterator[Finding]:
     """Look for the index lock of a git that was killed."""
     try:
-        lock, top = find_git_path("index.lock"), Path(ask("rev-parse", "--show-toplevel"))
+        lock, top = find_git_path("index.lock"), find_top()
     except PipelineError:  # check_git says why
         return
     if not lock.exists() or _is_at_work("git", top):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flows.engine.git import ask, find_head
+from flows.engine.git import ask, find_head, find_top
 from flows.engine.names import check_identity
 from flows.upkeep.findings import Finding, bad, good, note
 from vision.base.errors import PipelineError
@@ -20,6 +20,7 @@ def check_git(fix: bool) -> Iterator[Finding]:
         check_identity()
     except PipelineError as error:
         yield note(f"{error} (for runs with -S, --isolated or --publish)")
-    if modules := ask("submodule", "status", "--recursive"):
-        names = ", ".join(line.split()[1] for line in modules.splitlines())
-        yield note(f"submodules are empty in runs with -S, --isolated or --publish: {names}")
+    for line in ask("submodule", "status", "--recursive", folder=find_top()).splitlines():
+        if line.startswith("-"):
+            way_out = "git submodule update --init --recursive"
+            yield note(f"the submodule {line.split()[1]} is empty: {way_out}")

@@ -127,6 +127,12 @@ def test_an_unknown_target_is_an_error_that_lists_the_stages(toy: Path) -> None:
         make_plan(toy, ["trian"])
 
 
+def test_without_git_the_way_out_is_said(new_toy: Path) -> None:
+    shutil.rmtree(new_toy / ".git")
+    with pytest.raises(PipelineError, match=r"^git rev-parse: not a git .*: git init, git add"):
+        make_plan(new_toy)
+
+
 def test_an_unknown_param_is_an_error(toy: Path) -> None:
     with pytest.raises(ParamsError, match=r"recipes\.slow\.rate is missing"):
         plan(toy, "recipes.slow.rate=1")

@@ -8,6 +8,7 @@ import yaml
 from dvc.config import Config
 
 from flows.engine.dvc_settings import keep_site_cache
+from flows.engine.names import check_free
 from flows.engine.overrides import set_params
 from flows.engine.tree import (
     bring_downloads,
@@ -16,12 +17,16 @@ from flows.engine.tree import (
     list_uncommitted,
     make_environment,
     make_tree,
+    publish,
     remove_tree,
 )
+from flows.upkeep.repository import check_git
 from tests.projects import ROOT
 from tests.vision.data.pictures import RED, write_folder
 from vision.base.errors import ParamsError, PipelineError
 from vision.models.weights import OWN_DIR
+
+AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
 def git(*arguments: str) -> str:
@@ -231,3 +236,38 @@ def test_a_commit_hook_that_makes_a_tree_leaves_the_commit_as_it_is(repo: Path) 
     git("commit", "--quiet", "--all", "--message", "Seven")
     assert git("show", "--format=", "--name-only", "HEAD") == "params.yaml\n"
     assert git("status", "--porcelain") == "?? new.py\n"
+
+
+def test_a_tree_has_the_files_of_submodules_as_the_user_sees_them(repo: Path) -> None:
+    library = repo.parent / "library"
+    write_folder(library, {"lib.py": b"# one"})
+    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "One")):
+        git("-C", str(library), *AUTHOR, *words)
+    git(
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        str(library),
+        "vision/lib",
+    )
+    git("commit", "--quiet", "--message", "Add a library")
+    module = repo / "vision/lib"
+    write_folder(module, {"lib.py": b"# two", "more.py": b"# new"})
+
+    make_tree(Path("tree"))
+    assert (repo / "tree/vision/lib/lib.py").read_bytes() == b"# two"
+    assert (repo / "tree/vision/lib/more.py").read_bytes() == b"# new"
+    with pytest.raises(PipelineError, match="the submodule vision/lib has what is not committed"):
+        check_free(publish="nightly")
+    git("-C", str(module), "add", "--all")
+    git("-C", str(module), *AUTHOR, "commit", "--quiet", "--message", "Two")
+    check_free(publish="nightly")
+    commit = publish(make_tree(Path("tree")), "nightly", "Publish")
+    head = git("-C", str(module), "rev-parse", "HEAD")
+    assert git("rev-parse", f"{commit}:vision/lib") == head
+    assert git("status", "--porcelain") == " M vision/lib\n"
+    git("submodule", "--quiet", "deinit", "--force", "vision/lib")
+    (empty,) = (finding.text for finding in check_git(False) if "submodule" in finding.text)
+    assert empty == "the submodule vision/lib is empty: git submodule update --init --recursive"
