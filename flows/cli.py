@@ -298,7 +298,14 @@ def _prepare_prefect() -> None:
 
 def _end(state: "State[Any]") -> None:
     """End with 0, with 1 for a failure, or with 130 where someone has cancelled the run."""
-    raise typer.Exit(0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1)
+    from flows.orchestration.reach import hand_over
+
+    status = 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1
+    if not hand_over():  # the server is away
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise typer.Exit(status)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ from flows.engine.tree import (
 from flows.engine.tree import (
     publish as publish_branch,
 )
-from flows.orchestration import slots
+from flows.orchestration import endings, slots
 from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
@@ -54,6 +54,7 @@ LAST_LOOKS = 3  # at what DVC holds for current, each time after running what it
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
 
 slots.install()
+endings.install()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
@@ -124,7 +125,9 @@ def run_side_by_side(
         for start in range(0, len(experiments), parallel):
             batch = experiments[start : start + parallel]
             futures = [run_experiment.submit(each, metric, parallel, replace) for each in batch]
-            results += [future.result() for future in futures]
+            wait(futures)
+            ended = [future.state for future in futures]
+            results += map(read_result, batch, ended)
             if find_stop().is_set():
                 break
     return results
@@ -143,8 +146,12 @@ def _keep_checkpoints(count: int) -> Iterator[None]:
 
 
 @task(name="experiment", task_run_name="{experiment.name}", cache_policy=NO_CACHE)
-def run_experiment(experiment: Experiment, metric: str, parallel: int, replace: bool) -> Result:
-    """Run the pipeline with changed params in a tree of its own and read its score."""
+def run_experiment(experiment: Experiment, metric: str, parallel: int, replace: bool) -> State[Any]:
+    """Run the pipeline with changed params in a tree of its own and read its score.
+
+    Returns:
+        How it ended, with its `Result`.
+    """
     state = pipeline.with_options(flow_run_name=experiment.name)(
         set=list(experiment.overrides),
         isolated=True,
@@ -158,9 +165,16 @@ def run_experiment(experiment: Experiment, metric: str, parallel: int, replace: 
         score = read_score(experiment.name, metric) if state.is_completed() else None
     except PipelineError as error:
         score, message = None, str(error)
-    if score is None:
-        get_run_logger().warning("%s failed: %s", experiment.name, message)
-    return Result(experiment, score, message)
+    result = Result(experiment, score, message)
+    if state.is_cancelled():
+        return Cancelled(message=message, data=result)
+    return (Completed if score is not None else Failed)(message=message, data=result)
+
+
+def read_result(experiment: Experiment, state: State[Any]) -> Result:
+    """Return what an experiment's task gave, or how it crashed."""
+    found = getattr(state.data, "result", None)
+    return found if isinstance(found, Result) else Result(experiment, None, str(state.message))
 
 
 def read_score(name: str, metric: str) -> float:
@@ -189,7 +203,9 @@ def run_search(
     for number in range(1, trials + 1):
         trial = study.ask()
         overrides = tuple(suggest(trial, each) for each in choices)
-        result = run_experiment(Experiment(f"{prefix}-{number}", overrides), metric, 1, replace)
+        experiment = Experiment(f"{prefix}-{number}", overrides)
+        state = run_experiment(experiment, metric, 1, replace, return_state=True)
+        result = read_result(experiment, state)
         if result.score is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:

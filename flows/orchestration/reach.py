@@ -62,10 +62,13 @@ def reach_server() -> Iterator[None]:
             server.wait()
 
 
-def hand_over() -> None:
-    """Send what Prefect still holds back. With its server gone, it would try for minutes to."""
-    for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=ANSWER_S)
+def hand_over() -> bool:
+    """Send what Prefect still holds back; say whether all of it went out.
+
+    With its server gone, Prefect would try to for minutes, and Python wait for it.
+    """
+    left = [worker.drain_all(timeout=ANSWER_S) for worker in (APILogWorker, EventsWorker)]
+    return not any(waiting for _, waiting in left)  # type: ignore[misc]
 
 
 def check_answer(url: str) -> None:

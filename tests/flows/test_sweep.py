@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_what_cannot_be_swept_ends_as_failed(
 @pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
 def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
-    toy: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The toy scores by how long `report` sleeps."""
     monkeypatch.chdir(toy)
@@ -45,6 +46,8 @@ def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
     )
     assert state.is_failed()
     assert state.message == "1 of 4 failed: nap-3"
+    _, _, board = capsys.readouterr().out.partition("Experiments by models.toy.val_accuracy")
+    assert re.findall(r"^ (nap-\d) ", board, re.MULTILINE) == ["nap-2", "nap-4", "nap-1", "nap-3"]
     listed = dvc(toy, "exp", "list", "--all-commits")
     assert [name for name in ("nap-1", "nap-2", "nap-3", "nap-4") if name in listed] == [
         "nap-1",

@@ -15,7 +15,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Failed
+from prefect.states import Completed, Crashed, Failed, Late
 from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from flows.orchestration.deployments import (
@@ -117,7 +117,7 @@ def test_deployments_are_registered_and_taken_from_no_other_folder(
             "kubernetes": "kubernetes",
         }
         assert found["kubernetes"].job_variables["gpus"] == 1
-        assert_someone_is_told_of_a_failure(client, found["nightly"].id)
+        assert_someone_is_told_of_a_bad_end(client, found["nightly"].id)
 
         shutil.copy("prefect.yaml", tmp_path)  # another clone
         monkeypatch.chdir(tmp_path)
@@ -128,9 +128,13 @@ def test_deployments_are_registered_and_taken_from_no_other_folder(
         with pytest.raises(PipelineError, match=f"port {port} is taken"):
             serve(int(port or 0), take_over=True)
         assert {find_owner(client, name) for name in found} == {str(ROOT)}
+        for name in ("flows", "vision"):
+            (tmp_path / name).symlink_to(ROOT / name)
+        deploy(["nightly"], take_over=True)
+        assert find_owner(client, "nightly") == str(tmp_path)
 
 
-def assert_someone_is_told_of_a_failure(client: SyncPrefectClient, deployment: UUID) -> None:
+def assert_someone_is_told_of_a_bad_end(client: SyncPrefectClient, deployment: UUID) -> None:
     told: list[str] = []
 
     class Webhook(BaseHTTPRequestHandler):
@@ -144,11 +148,15 @@ def assert_someone_is_told_of_a_failure(client: SyncPrefectClient, deployment: U
     with HTTPServer(("127.0.0.1", 0), Webhook) as webhook:
         threading.Thread(target=webhook.serve_forever, daemon=True).start()
         tell_of_failures(client, "nightly", f"http://127.0.0.1:{webhook.server_port}/")
-        run = client.create_flow_run_from_deployment(deployment, name="dark-night")
-        client.set_flow_run_state(run.id, Failed(message="plot: no room"), force=True)
-        wait_until(lambda: told)
+        for state in (Failed, Crashed, Late, Completed):
+            run = client.create_flow_run_from_deployment(deployment, name=f"{state.__name__}-night")
+            client.set_flow_run_state(run.id, state(message="no room"), force=True)
+        wait_until(lambda: len(told) == 3)
         webhook.shutdown()
-    assert told == ["dark-night: Failed\npipeline, dark-night: Failed. plot: no room"]
+    assert sorted(told) == [
+        f"{end}-night: {end}\npipeline, {end}-night: {end}. no room"
+        for end in ("Crashed", "Failed", "Late")
+    ]
 
 
 def test_the_number_of_gpus_can_be_chosen() -> None:

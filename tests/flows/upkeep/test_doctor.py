@@ -42,6 +42,24 @@ def test_a_stuck_gpu_slot_is_found_and_freed(lease: UUID) -> None:
 
 
 @pytest.mark.server
+def test_a_slot_of_a_deployment_that_no_run_holds_is_freed(prefect_server: None) -> None:
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name("pipeline")
+        number = client.create_deployment(flow, "dusk", concurrency_limit=1)
+        try:
+            client.increment_concurrency_slots([f"deployment:{number}"], 1, "concurrency")
+            found = (
+                "slots of the deployment dusk: 1 taken, 0 in use: pipeline doctor --fix frees them"
+            )
+            assert bad(found) in list(check_server(fix=False))
+            freed = "slots of the deployment dusk: 1 that no run held are free again"
+            assert good(freed) in list(check_server(fix=True))
+            assert bad(found) not in list(check_server(fix=False))
+        finally:
+            client.delete_deployment(number)
+
+
+@pytest.mark.server
 def test_a_server_without_a_gpu_limit_gets_a_note(prefect_server: None) -> None:
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name(LIMIT)  # that of another test
