@@ -1,6 +1,8 @@
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,28 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def prefect_home(prefect_server: None, tmp_path: Path) -> Path:
+    """A folder for the records of another server, with tables made: that takes it seconds."""
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+    url = PREFECT_SERVER_DATABASE_CONNECTION_URL.value()
+    folder = tmp_path / "prefect-home"
+    folder.mkdir()
+    with (
+        closing(sqlite3.connect(str(url).partition(":///")[2])) as theirs,
+        closing(sqlite3.connect(folder / "prefect.db")) as ours,
+    ):
+        theirs.backup(ours)
+        for table in (
+            "flow_run",
+            "concurrency_limit_v2",
+            "deployment",
+            "work_pool",
+            "block_document",
+        ):
+            ours.execute(f"delete from {table}")
+        ours.commit()
+    return folder

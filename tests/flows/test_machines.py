@@ -4,20 +4,29 @@ One row is one machine: all of its settings at once.
 """
 
 import hashlib
+import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from flows import cli
+from flows.commands import demo
+from flows.commands.compare import compare
 from flows.engine.overrides import parse_overrides
 from flows.engine.plan import make_plan
-from flows.engine.tree import check_out, remove_tree, run_dvc
+from flows.engine.tree import remove_tree
 from flows.orchestration.server import limit_gpu_stages
 from flows.pipeline import pipeline
-from tests.flows.toy import dvc, git
+from tests.fake_results import write_tree
+from tests.flows.commands.typed import type_pipeline
+from tests.flows.toy import assert_nothing_is_left, dvc, git
+from tests.projects import ROOT
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
@@ -81,6 +90,7 @@ def link_worktree(project: Path, _: pytest.MonkeyPatch) -> Path:
     return linked / "ml"
 
 
+@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("make_machine", [clone_shallow, link_worktree])
 def test_a_run_of_its_own_sees_what_its_user_sees_and_gives_back_what_it_found(
     make_machine: Callable[[Path, pytest.MonkeyPatch], Path],
@@ -115,12 +125,81 @@ def test_a_run_of_its_own_sees_what_its_user_sees_and_gives_back_what_it_found(
     assert hashlib.md5(published.encode()).hexdigest() == recorded["md5"]
     assert git(project, "show", "nightly:./extra.py") == "# new\n"
 
-    tree = check_out(project / ".dvc/tmp/compared", "x")
-    run_dvc(tree, "checkout", "--quiet")
-    assert "0.01" in (tree / "report.txt").read_text()
-    remove_tree(project / ".dvc/tmp/compared")
     dvc(project, "exp", "apply", "x")
     assert "0.01" in (project / "report.txt").read_text()
+    if make_machine is link_worktree:
+        assert_a_demo_has_its_tree_in_the_project(monkeypatch)
+    assert_a_commit_can_be_compared(project)
+
+
+def assert_a_demo_has_its_tree_in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "OVERRIDES", {"report.seconds": 0.02})
+    Path("docs").mkdir()
+    monkeypatch.chdir("docs")
+    with pytest.raises(typer.Exit) as ended:
+        cli.demo()
+    assert ended.value.exit_code == 0
+    assert "0.02" in Path("demo/ml/report.txt").read_text()
+    remove_tree(Path("demo"))
+
+
+def assert_a_commit_can_be_compared(project: Path) -> None:
+    """A report that lies in git stands for one whose parts DVC keeps."""
+    write_tree(project, models={"two-layer-fc": 0.5})
+    for words in (("add", "--all"), ("commit", "--quiet", "--message", "Results")):
+        git(project, "-c", "core.hooksPath=/dev/null", *words)
+    write_tree(project, models={"two-layer-fc": 0.7})
+    page = compare("HEAD", "workspace", project / "comparison")
+    assert "HEAD" in page.read_text()
+    assert not [*(project / ".dvc/tmp/compared").iterdir()]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others can reach; pytest's own are for its user alone."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+NAMELESS = ("setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups")
+RIGHTS = "+dac_override,+dac_read_search"  # to read our Python, wherever it is
+NAMES = ("USER", "LOGNAME", "LNAME", "USERNAME", "PREFECT_HOME")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root")
+def test_a_user_without_a_name_and_a_home_runs_behind_a_proxy_without_a_server(
+    finished: Path, open_folder: Path
+) -> None:
+    """As in a container, on a platform that has its own WORLD_SIZE."""
+    become = ("env", *(f"--unset={name}" for name in NAMES), *NAMELESS)
+    become += (f"--inh-caps={RIGHTS}", f"--ambient-caps={RIGHTS}")
+    around = {"HOME": "/proc", "WORLD_SIZE": "1", "PREFECT_API_URL": "", "NO_PROXY": ""}
+    toy = Path(shutil.copytree(finished, open_folder / "toy"))
+    give(toy, 54321)
+    planned = type_pipeline(toy, "plan", "-S", CHANGE, become=become, **around)
+    options = ("--name", "x", "--publish", "nightly")
+    ran = type_pipeline(toy, "run", "-S", CHANGE, *options, become=become, **around)
+    assert planned.process.wait(60) == 0
+    assert "1 of 6 stages run" in planned.read()
+    assert ran.process.wait(180) == 0, ran.read()
+    assert "/proc/.prefect cannot be written: Prefect keeps its records in .dvc/tmp" in ran.read()
+    assert "1 of 6 stages ran: report" in ran.read()
+    assert (toy / ".dvc/tmp/prefect/prefect.db").stat().st_uid == 54321
+    assert_nothing_is_left(toy)
+    again = type_pipeline(toy, "run", become=become, **around)
+    assert again.process.wait(60) == 0
+    assert "0 of 6 stages ran: all is current" in again.read()
+    give(toy, 0)
+    assert CHANGE.partition("=")[2] in git(toy, "show", "nightly:./params.yaml")
+    dvc(toy, "exp", "apply", "x")
+    assert "0.01" in (toy / "report.txt").read_text()
+
+
+def give(folder: Path, user: int) -> None:
+    """Make a folder, with all in it, a user's own."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
 
 
 def see(project: Path) -> tuple[str, bytes, str]:
@@ -131,3 +210,10 @@ def see(project: Path) -> tuple[str, bytes, str]:
         status = git(project, "--no-optional-locks", "status", "--porcelain", "-uall")
         index = project / git(project, "rev-parse", "--git-path", "index").strip()
         return status, index.read_bytes(), git(project, "worktree", "list")
+
+
+def test_another_clones_line_ends_are_those_that_dvc_hashed(tmp_path: Path) -> None:
+    windows = ("-c", "core.autocrlf=true", "-c", "core.eol=crlf")
+    git(ROOT, *windows, "checkout-index", f"--prefix={tmp_path}/", "dvc.yaml", "stages/split.py")
+    for name in ("dvc.yaml", "stages/split.py"):
+        assert b"\r" not in (tmp_path / name).read_bytes()

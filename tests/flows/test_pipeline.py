@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM
 from typing import Any
 
 import pytest
@@ -13,12 +11,12 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.settings import PREFECT_API_URL
 
 from flows.engine.overrides import set_params
 from flows.engine.plan import make_plan
 from flows.orchestration.server import GPU_TAG, limit_gpu_stages
 from flows.pipeline import pipeline
+from tests.flows.commands.typed import type_pipeline
 from tests.flows.toy import (
     assert_nothing_is_left,
     dvc,
@@ -27,7 +25,6 @@ from tests.flows.toy import (
     read_times,
     wait_until,
 )
-from tests.projects import ROOT
 from vision.base.files import write_json
 from vision.base.params import PARAMS_FILE, read_params
 
@@ -35,7 +32,7 @@ pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
 
 @pytest.fixture(autouse=True)
-def _here(new_toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(new_toy: Path, warm_python: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in the toy project, with a limit on GPU stages that none of these reaches.
 
     Without any limit Prefect would remember for 5 s that there is none, also in the next test.
@@ -110,11 +107,13 @@ def read_edges() -> set[tuple[str, str]]:
     return edges
 
 
-def test_the_tasks_are_the_stages_and_wait_for_those_that_dvc_says() -> None:
+def test_the_tasks_are_the_stages_with_their_tags_and_wait_for_those_that_dvc_says() -> None:
     assert run("first").is_completed()
     assert read_waits("first") == read_edges()
     assert len(read_tasks("first")) == 6
     assert set(read_states("first").values()) == {"Completed"}
+    tagged = {name for name, task in read_tasks("first").items() if GPU_TAG in task.tags}
+    assert tagged == {"train@slow", "train@quick"}
 
 
 def test_what_the_plan_holds_for_current_and_dvc_does_not_is_run_in_the_end(
@@ -162,32 +161,19 @@ def test_what_is_current_ends_as_cached_without_a_process(toy: Path) -> None:
     assert not (toy / "times.jsonl").exists()
 
 
-def test_tags_of_dvc_yaml_are_the_tasks_tags() -> None:
-    run("tags", targets=["train", "count"])
-    tagged = {name for name, task in read_tasks("tags").items() if GPU_TAG in task.tags}
-    assert tagged == {"train@slow", "train@quick"}
-
-
 def test_a_changed_param_runs_as_an_experiment_and_leaves_params_alone(toy: Path) -> None:
+    """One that is not finished is not saved: outs would be recorded that other params gave."""
     os.chdir(toy)
-    state = run("hot", set=["recipes.slow.seconds=0.01"])
-    assert state.is_completed()
-    ran = {name for name, word in read_states("hot").items() if word == "Completed"}
-    assert ran == {"train@slow", "report"}
+    changed = {"set": ["recipes.slow.seconds=0.01"]}
+    run("half", **changed, targets=["train@slow"])
+    assert run("whole", **changed).is_completed()
+    for name, ran in (("half", {"train@slow"}), ("whole", {"report"})):
+        assert {key for key, word in read_states(name).items() if word == "Completed"} == ran
+    experiments = dvc(toy, "exp", "list", "--all-commits")
+    assert "whole" in experiments
+    assert "half" not in experiments
     assert git(toy, "status", "--porcelain") == ""
-    assert "hot" in dvc(toy, "exp", "list", "--all-commits")
     assert not list((toy / ".dvc/tmp/trees").iterdir())
-
-
-def test_an_unfinished_experiment_is_not_saved_as_if_it_were(toy: Path) -> None:
-    """`dvc exp save` would record outs of other params for the stages that did not run."""
-    os.chdir(toy)
-    run("half", set=["recipes.slow.seconds=0.01"], targets=["train@slow"])
-    assert "half" not in dvc(toy, "exp", "list", "--all-commits")
-    state = run("whole", set=["recipes.slow.seconds=0.01"])
-    ran = {name for name, word in read_states("whole").items() if word == "Completed"}
-    assert state.is_completed()
-    assert ran == {"report"}
 
 
 def test_a_part_of_a_run_in_its_own_tree_needs_no_report(toy: Path) -> None:
@@ -200,18 +186,21 @@ def test_a_part_of_a_run_in_its_own_tree_needs_no_report(toy: Path) -> None:
 
 
 def test_a_failure_names_the_cause_and_spares_what_does_not_depend_on_it(new_toy: Path) -> None:
-    set_params(new_toy, {"recipes.quick.fail": 1})
+    """Status 1 has said what is wrong; a stage killed for memory, 137, is tried again."""
+    set_params(new_toy, {"recipes.slow.fail": 137, "recipes.quick.fail": 1})
     state = run("broken")
     assert state.is_failed()
-    assert state.message == "train@quick: quick was told to fail"
+    assert state.message == "train@slow: slow was told to fail; train@quick: quick was told to fail"
     assert read_states("broken") == {
         "fetch": "Completed",
-        "train@slow": "Completed",
+        "train@slow": "Failed",
         "train@quick": "Failed",
         "count@one": "Completed",
         "count@two": "Completed",
         "report": "NotReady",
     }
+    tasks = read_tasks("broken")
+    assert (tasks["train@slow"].run_count, tasks["train@quick"].run_count) == (2, 1)
     assert_nothing_is_left(new_toy)
 
 
@@ -225,72 +214,47 @@ def test_what_is_refused_ends_the_flow_in_one_line_of_its_log(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_a_killed_stage_is_tried_again(new_toy: Path) -> None:
-    """Status 137 is that of a process killed for memory; status 1 has said what is wrong."""
-    set_params(new_toy, {"recipes.slow.fail": 137, "recipes.quick.fail": 1})
-    run("retried", targets=["train"])
-    tasks = read_tasks("retried")
-    assert (tasks["train@slow"].run_count, tasks["train@quick"].run_count) == (2, 1)
-
-
 def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return first[0] < second[1] and second[0] < first[1]
 
 
 def test_two_gpu_stages_never_overlap_under_a_limit_of_one_and_others_do(new_toy: Path) -> None:
-    set_params(
-        new_toy,
-        {"recipes.slow.seconds": 3, "recipes.quick.seconds": 3, "count.seconds": 8},
-    )
+    set_params(new_toy, {"recipes.slow.seconds": 2, "recipes.quick.seconds": 2, "++count.meet": 2})
     limit_gpu_stages(1)
     assert run("limited", jobs=4).is_completed()
     times = read_times(new_toy)
     assert not overlap(times["train@slow"], times["train@quick"])
-    assert overlap(times["count@one"], times["count@two"])
 
 
 def test_under_a_higher_limit_gpu_stages_overlap_and_jobs_bound_them(new_toy: Path) -> None:
-    set_params(new_toy, {"recipes.slow.seconds": 8, "recipes.quick.seconds": 8})
-    run("free", jobs=2, targets=["train"])
-    times = read_times(new_toy)
-    assert overlap(times["train@slow"], times["train@quick"])
-    run("one-by-one", jobs=1, targets=["train"], force=True)
+    set_params(new_toy, {"++recipes.slow.meet": 2, "++recipes.quick.meet": 2})
+    assert run("free", jobs=2, targets=["train"]).is_completed()
+    set_params(new_toy, {"recipes.slow.seconds": 2, "recipes.quick.seconds": 2})
+    assert run("one-by-one", jobs=1, targets=["train"]).is_completed()
     times = read_times(new_toy)
     assert not overlap(times["train@slow"], times["train@quick"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_cancelled_flow_leaves_no_process_and_no_lock(
-    new_toy: Path, number: signal.Signals
+def test_a_run_that_is_told_to_end_or_killed_leaves_no_process_and_no_lock(
+    new_toy: Path, tmp_path: Path
 ) -> None:
+    """Ctrl-C is one line and status 130."""
     set_params(new_toy, {"fetch.seconds": 600})
-    code = "from flows.pipeline import pipeline; pipeline()"
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=new_toy, env=environment)
-    wait_until(lambda: is_running(new_toy))
-    parent.send_signal(number)
-    parent.wait()
-    assert_nothing_is_left(new_toy)
-
-
-def test_ctrl_c_is_one_line_and_status_130(new_toy: Path) -> None:
-    set_params(new_toy, {"fetch.seconds": 600})
-    code = "from flows.cli import main; main()"
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "run"],
-        cwd=new_toy,
-        env=environment | {"PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
-        wait_until(lambda: is_running(new_toy))
-        run.send_signal(signal.SIGINT)
-        _, errors = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "interrupted: ending what runs\n" in errors
-    assert "Traceback" not in errors
-    assert_nothing_is_left(new_toy)
+    toys = {number: tmp_path / number.name for number in (SIGTERM, SIGKILL, SIGINT)}
+    runs = {n: type_pipeline(shutil.copytree(new_toy, toy), "run") for n, toy in toys.items()}
+    for number, typed in runs.items():
+        wait_until(lambda toy=toys[number]: is_running(toy))
+        typed.process.send_signal(number)
+    assert {number: typed.process.wait(60) for number, typed in runs.items()} == {
+        SIGTERM: -SIGTERM,
+        SIGKILL: -SIGKILL,
+        SIGINT: 130,
+    }
+    said = runs[SIGINT].read()
+    assert "interrupted: ending what runs\n" in said
+    assert "Traceback" not in said
+    for toy in toys.values():
+        assert_nothing_is_left(toy)
 
 
 def test_what_one_run_pushes_another_pulls(toy: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_what_cannot_be_swept_ends_as_failed(
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_server", "warm_python")
 def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
     toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,7 +59,7 @@ def test_one_failure_does_not_stop_the_rest_and_the_best_is_first(
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("prefect_server", "warm_python")
 def test_a_search_finds_a_value_in_its_range(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(toy)
     add_score(toy)

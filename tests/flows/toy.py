@@ -3,7 +3,8 @@
     fetch ──> train@slow, train@quick ──> report
         └───> count@one, count@two
 
-`train` is tagged gpu, `count` is not. Each stage notes in times.jsonl when it began and ended.
+`train` is tagged gpu, `count` is not. Each stage notes in times.jsonl when it began and ended; with
+`meet: 2` it waits until so many of its matrix have begun.
 """
 
 import contextlib
@@ -21,12 +22,16 @@ import yaml
 from tests.warm import find_commands
 
 STAGE = """
-import json, sys, time, yaml
+import glob, json, os, sys, time, yaml
 stage, name = sys.argv[1], (sys.argv[2:] or [""])[0]
 params = yaml.safe_load(open("params.yaml"))
 recipe = params["recipes"].get(name, {}) if stage == "train" else params[stage]
 began = time.time()
 print(f"epoch 1/2  {stage} {name} at work", flush=True)
+open(f"{stage}-{name}.here", "w").write(str(os.getpid()))
+while len(glob.glob(f"{stage}-*.here")) < recipe.get("meet", 0):
+    assert time.time() < began + 60, "no one came"
+    time.sleep(0.02)
 time.sleep(recipe.get("seconds", 0))
 if recipe.get("fail"):
     print(f"error: {name or stage} was told to fail", file=sys.stderr)
@@ -80,7 +85,7 @@ def make_toy(folder: Path) -> None:
     (folder / "stage.py").write_text(STAGE)
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": DVC}, sort_keys=False))
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False))
-    (folder / ".gitignore").write_text("/*.txt\n/times.jsonl\n__pycache__/\n")
+    (folder / ".gitignore").write_text("/*.txt\n/*.here\n/times.jsonl\n__pycache__/\n")
     git(folder, "init", "--quiet")
     for key in ("user.name", "user.email"):
         git(folder, "config", key, "test@example.org")
@@ -130,7 +135,13 @@ def find_processes(toy: Path) -> list[str]:
 
 def is_running(toy: Path) -> bool:
     """Say whether a stage of the project is at work."""
-    return any("python stage.py" in command for command in find_processes(toy))
+    return any(_is_stage(path.read_text()) for path in toy.glob("*.here"))
+
+
+def _is_stage(number: str) -> bool:
+    with contextlib.suppress(psutil.Error, ValueError):  # it ended, or has not written it yet
+        return "stage.py" in psutil.Process(int(number)).cmdline()
+    return False
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:

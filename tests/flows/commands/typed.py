@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,14 @@ class Typed:
         return self.log.read_text()
 
 
-def type_pipeline(folder: Path, *words: str, **environment: str) -> Typed:
-    """Start a command in a folder, behind a proxy that is not there."""
+def type_pipeline(
+    folder: Path, *words: str, become: Sequence[str] = (), **environment: str
+) -> Typed:
+    """Start a command in a folder, behind a proxy that is not there.
+
+    Args:
+        become: a command before it, which makes it another user's.
+    """
     log = folder.parent / f"said-{len(list(folder.parent.glob('said-*')))}"
     variables = {
         "PYTHONPATH": str(ROOT),
@@ -32,7 +39,7 @@ def type_pipeline(folder: Path, *words: str, **environment: str) -> Typed:
         "http_proxy": "http://127.0.0.1:9",
         **environment,
     }
-    command = [sys.executable, "-c", "from flows.cli import main; main()", *words]
+    command = [*become, sys.executable, "-c", "from flows.cli import main; main()", *words]
     with log.open("w") as file:
         process = subprocess.Popen(
             command,

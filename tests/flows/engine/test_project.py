@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from flows import cli
 from flows.engine.project import find_project
-from tests.projects import ROOT
 
 OUTSIDE: list[list[str]] = [
     ["plan"],
@@ -77,24 +75,3 @@ def test_typed_paths_are_meant_from_where_they_are_typed(
     assert call(["plan", "-S", "data.source=photos", "--json"], monkeypatch) == 0
     (fetch, *_) = json.loads(capsys.readouterr().out)
     assert "data.source: None -> docs/deep/photos" in fetch["reasons"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root")
-def test_a_user_without_a_name_and_a_home_plans_as_others_do(toy: Path) -> None:
-    """As containers have them; the right to read what is another's stands for a shared folder."""
-    rights = "+dac_override,+dac_read_search"
-    become = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"]
-    become += [f"--inh-caps={rights}", f"--ambient-caps={rights}"]
-    gone = {"USER", "LOGNAME", "LNAME", "USERNAME"}
-    environment = {key: value for key, value in os.environ.items() if key not in gone}
-    environment |= {"HOME": "/nonexistent", "WORLD_SIZE": "1", "PYTHONPATH": str(ROOT)}
-    outputs = []
-    for words in ([], become):
-        command = [*words, sys.executable, "-m", "flows.cli", "plan", "--json"]
-        done = subprocess.run(
-            command, cwd=toy, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        outputs.append(json.loads(done.stdout))
-    assert outputs[0] == outputs[1]

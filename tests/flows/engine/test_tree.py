@@ -243,15 +243,8 @@ def test_a_tree_has_the_files_of_submodules_as_the_user_sees_them(repo: Path) ->
     write_folder(library, {"lib.py": b"# one"})
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "One")):
         git("-C", str(library), *AUTHOR, *words)
-    git(
-        "-c",
-        "protocol.file.allow=always",
-        "submodule",
-        "--quiet",
-        "add",
-        str(library),
-        "vision/lib",
-    )
+    allowed = ("-c", "protocol.file.allow=always")
+    git(*allowed, "submodule", "--quiet", "add", str(library), "vision/lib")
     git("commit", "--quiet", "--message", "Add a library")
     module = repo / "vision/lib"
     write_folder(module, {"lib.py": b"# two", "more.py": b"# new"})

@@ -23,7 +23,7 @@ WAIT_MS = 90_000
 
 
 @pytest.fixture
-def served(changed: Path, tmp_path: Path) -> Iterator[str]:
+def served(changed: Path, prefect_home: Path, tmp_path: Path) -> Iterator[str]:
     """The address of `pipeline serve` in the project."""
     keep_models(changed, ["two-layer-fc"], ["paper"])
     repro(changed)
@@ -31,7 +31,7 @@ def served(changed: Path, tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {name: v for name, v in os.environ.items() if not name.startswith("PREFECT_")}
-    environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    environment["PREFECT_HOME"] = str(prefect_home)
     code = "import sys; sys.path.insert(0, '.'); from flows.cli import main; main()"
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
@@ -42,7 +42,8 @@ def served(changed: Path, tmp_path: Path) -> Iterator[str]:
             stderr=log,
         )
         try:
-            wait_for(lambda: "Ctrl-C ends" in (tmp_path / "log").read_text(), 240)
+            said = f"export PREFECT_API_URL=http://127.0.0.1:{port}/api"
+            wait_for(lambda: said in (tmp_path / "log").read_text(), 240)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.send_signal(signal.SIGINT)
@@ -85,6 +86,7 @@ def test_the_scheduled_deployment_runs_and_shows_its_artifacts(served: str, chan
     assert artifacts["progress-train-baselines-two-layer-fc"]["data"] == 100
     assert "digits" in artifacts["report"]["data"]
     assert "Record the run" in run(changed, "git", "log", "-1", "--format=%s", "nightly")
+    assert "reports/figures/accuracy.png" in run(changed, "git", "show", "--name-only", "nightly")
 
     url = f"{served}/runs/flow-run/{flow_run['id']}"
     with start_browser() as browser, browser.new_page() as page:
