@@ -1,6 +1,6 @@
 """Fetch the images that `data.source` names and store them as arrays, with their provenance.
 
-Reads the source, by way of MIRROR where that is set; writes data/raw, see vision/data/dataset.py.
+Reads the source, from PIPELINE_MIRROR if that is set; writes data/raw, see vision/data/dataset.py.
 Run: python -m stages.download
 """
 

@@ -1,7 +1,6 @@
 """Decode the files of a folder or archive side by side, a few at a time."""
 
 import hashlib
-import os
 import signal
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from vision.base.death_signal import end_with_parent
 from vision.base.errors import ImageError
+from vision.base.processor import count_cores
 from vision.data.images import FULL_BITS, Picture, read_picture
 from vision.data.sharding import digest_pixels
 
@@ -52,7 +52,7 @@ def decode_files(
         MemoryError: the system has ended a process that decoded.
     """
     decode = partial(decode_chunk, image_px=image_px, bits=bits)
-    count, many = os.cpu_count() or 1, len(rows) >= MANY
+    count, many = count_cores(), len(rows) >= MANY
     pools: dict[bool, Executor] = {}  # for small files, for others: made when there are some
     waiting: deque[Future[list[Decoded]]] = deque()
     try:

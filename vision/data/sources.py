@@ -42,7 +42,7 @@ def open_source(params: DataParams) -> RawImages:
 
 
 def open_cifar10(official: Official, image_px: int) -> RawImages:
-    """Open the official archive, or the copy that MIRROR has in its place."""
+    """Open the official archive, or the copy that PIPELINE_MIRROR has in its place."""
     fetched = fetch_official(official)
     name, sha256 = fetched.path.name, sha256_of(fetched.path)
     facts = {"source": "cifar10", "official": fetched.official, "name": name, "sha256": sha256}

@@ -67,7 +67,7 @@ def find_own(weights: str) -> Path | None:
 
 
 def open_imagenet() -> Weights:
-    """Open torchvision's weights, or those that MIRROR has in their place."""
+    """Open torchvision's weights, or those that PIPELINE_MIRROR has in their place."""
     fetched = fetch_official(IMAGENET)
     name = fetched.path.name
     if fetched.official:
