@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Scratch:
     def _run(self, stage: Stage, tree: Path) -> Result:
         place = self.memory / stage.name
         for notes in sorted(place.glob("*/notes.json")):
-            entry = json.loads(notes.read_text())
+            entry = _read(notes)
             if entry["asked"] == _ask(stage) and _fits(entry, tree):
                 shutil.copytree(notes.parent / "outs", tree, dirs_exist_ok=True)
                 return _get_result(entry)
@@ -112,6 +113,12 @@ class Scratch:
             "folders": {path: _list_names(tree / path) for path in folders},
             "outs": list_files(tree, stage.outs),
         }
+
+
+@cache
+def _read(notes: Path) -> dict[str, Any]:
+    """Return what is remembered of a run; it is never changed."""
+    return dict(json.loads(notes.read_text()))
 
 
 def _ask(stage: Stage) -> str:

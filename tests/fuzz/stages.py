@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,4 +55,10 @@ def md5(path: Path) -> str:
     """Return the MD5 of a file, or `missing`."""
     if not path.is_file():
         return "missing"
+    state = path.stat()
+    return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, *state: int) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
