@@ -7,7 +7,7 @@ is complete and right.
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -175,18 +175,10 @@ def _download(url: str, part: Part, digests: Digests, limit: int) -> None:
 
 def _copy(url: str, part: Part, limit: int) -> None:
     """Write all of a file that lies in a bucket."""
-    done = 0
-    with (
-        open_in_bucket(url) as file,
-        part.path.open("wb") as out,
-        track_bytes(part.path.stem, getattr(file, "size", None)) as advance,
-    ):
-        for piece in read_in_pieces(url, file):
-            done += len(piece)
-            _check_limit(url, part, done, limit)
-            require_space(part.path.parent, len(piece))
-            out.write(piece)
-            advance(len(piece))
+    with open_in_bucket(url) as file:
+        part.path.write_bytes(b"")
+        size = getattr(file, "size", None)
+        _append(url, part, read_in_pieces(url, file), 0, size, limit)
 
 
 def _open(url: str, part: Part, is_verified: bool) -> tuple[HTTPResponse, int]:
@@ -209,13 +201,20 @@ def _receive(
     """Write the body behind the first `done` bytes, and return how many bytes there are then."""
     if not done:
         refuse_page(url, response)
+        part.path.write_bytes(b"")
+        part.describe(show(url), response)
+    return _append(url, part, read_pieces(url, response), done, total, limit)
+
+
+def _append(
+    url: str, part: Part, pieces: Iterable[bytes], done: int, total: int | None, limit: int
+) -> int:
+    """Write pieces behind the first `done` bytes, and return how many bytes there are then."""
     with (
-        part.path.open("ab" if done else "wb") as file,
+        part.path.open("ab") as file,
         track_bytes(part.path.stem, total, done) as advance,
     ):
-        if not done:
-            part.describe(show(url), response)
-        for piece in read_pieces(url, response):
+        for piece in pieces:
             done += len(piece)
             _check_limit(url, part, done, limit)
             require_space(part.path.parent, len(piece))

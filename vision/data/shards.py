@@ -54,7 +54,7 @@ class Images:
         return self._gather(numbers, inside)
 
     def _gather(self, numbers: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        """Copy images out of their shards, as fast as one array's rows are copied."""
+        """Copy images out of their shards; small ones in one go, as each copy has its price."""
         shape, n_bytes = (len(numbers), *self.shape[1:]), self._shards[0][0].size
         if n_bytes < LARGE_BYTES:
             shards, starts = self._bytes, (inside * n_bytes).tolist()
