@@ -8,20 +8,11 @@ import yaml
 from PIL import Image
 from playwright.sync_api import expect
 
-from stages import (
-    download,
-    evaluate,
-    explain,
-    find_duplicates,
-    plot,
-    robustness,
-    split,
-    train_baselines,
-)
+from stages import download
 from stages.runner import run_stage
 from tests.browser import listen, start_browser
 from tests.projects import ROOT
-from tests.stages.test_training_stages import PARAMS
+from tests.stages.whole import run_all, write_params
 from vision.base.errors import SourceError
 from vision.base.files import read_json
 from vision.data.sources import open_user_images
@@ -49,27 +40,8 @@ def hostile(workspace: Path) -> Path:
         for n in range(6):
             noise = rng.integers(0, 30, (8, 8, 3), dtype=np.uint8) + 25 * shade
             Image.fromarray(noise.astype(np.uint8)).save(folder / f"{n}<b>'\"\n;.png")
-    params = PARAMS | {
-        "data": {"source": "photos", "image_px": 8},
-        "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
-        "robustness": {"images": 6, "batch_size": 8},
-        "explain": {"images": 2},
-        "duplicates": {"max_distance": 0, "min_correlation": 1.0},
-        "plot": {"dpi": 50, "most_confused": 5},
-    }
-    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params("photos")
     return workspace
-
-
-def run_all() -> None:
-    download.main()
-    split.main()
-    train_baselines.main("fc")
-    evaluate.main("fc")
-    robustness.main("fc")
-    explain.main("fc")
-    find_duplicates.main()
-    plot.main()
 
 
 @pytest.mark.slow

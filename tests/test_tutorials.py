@@ -9,20 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from stages import (
-    download,
-    evaluate,
-    explain,
-    find_duplicates,
-    plot,
-    robustness,
-    split,
-    train_baselines,
-)
-from tests.stages.test_training_stages import PARAMS
+from tests.stages.whole import run_all, write_params
 from tests.vision.data.pictures import encode, write_tar_gz
 from vision.base.files import read_json
 
@@ -96,19 +85,6 @@ def write_roboflow() -> Path:
     return write_zip(Path("parts.v1i.folder.zip"), files | readmes)
 
 
-def set_source(path: Path, **others: str) -> None:
-    params = PARAMS | {
-        "data": {"source": str(path), "image_px": 8, **others},
-        "split": {"val_fraction": 0.1, "test_fraction": 0.2},
-        "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
-        "robustness": {"images": 6, "batch_size": 8},
-        "explain": {"images": 2},
-        "duplicates": {"max_distance": 0, "min_correlation": 1.0},
-        "plot": {"dpi": 50, "most_confused": 5},
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
 @pytest.mark.parametrize(
     ("write", "n_classes", "broken"),
     [
@@ -124,15 +100,10 @@ def set_source(path: Path, **others: str) -> None:
 def test_an_archive_of_a_tutorial_is_trained_on(
     write: Callable[[], Path], n_classes: int, broken: str
 ) -> None:
-    set_source(write(), broken=broken)
-    download.main()
-    split.main()
-    train_baselines.main("fc")
+    fractions = {"val_fraction": 0.1, "test_fraction": 0.2}
+    write_params(str(write()), data={"broken": broken}, split=fractions)
+    run_all()
     counts = read_json(Path("data/split/summary.json"))
     assert all(len(part["per_class"]) == n_classes for part in counts.values())
     assert all(min(part["per_class"].values()) > 0 for part in counts.values())
-    for stage in (evaluate, robustness, explain):
-        stage.main("fc")
-    find_duplicates.main()
-    plot.main()
     assert read_json(Path("reports/metrics.json"))["models"]["fc"]["test_accuracy"] > 1 / n_classes
