@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from vision.base.files import read_array
 from vision.data.dataset import ImageSet
+from vision.data.sharding import write_images
+from vision.data.shards import open_images
 from vision.models.networks import build_model
 from vision.schema.recipes import TrainParams
 from vision.training.loop import Trainer
 from vision.training.recipes import LayerPlan, describe_model
 
 IMAGE_PX = 32
-CHUNK = 10_000  # images written at once
 RECIPE = {
     "epochs": 2,
     "batch_size": 256,
@@ -38,7 +38,7 @@ RECIPE = {
 class Growth:
     n_images: int
     epoch_seconds: float
-    memory_mb: float  # the peak, without the pages of the mapped file, which the system may drop
+    memory_mb: float  # the peak, without the pages of the mapped files, which the system may drop
 
 
 def measure_growth(counts: list[int]) -> list[Growth]:
@@ -47,26 +47,18 @@ def measure_growth(counts: list[int]) -> list[Growth]:
 
 
 def _measure(folder: Path, count: int) -> Growth:
-    write_images(folder / "images.npy", count)
+    shape = (count, IMAGE_PX, IMAGE_PX, 3)
+    write_images(folder / "images", np.random.default_rng(0).integers(0, 256, shape, np.uint8))
     command = [sys.executable, "-m", "benchmarks.memory", str(folder), str(count)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return Growth(count, *json.loads(done.stdout.splitlines()[-1]))
-
-
-def write_images(path: Path, count: int) -> None:
-    shape = (count, IMAGE_PX, IMAGE_PX, 3)
-    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    rng = np.random.default_rng(0)
-    for start in range(0, count, CHUNK):
-        part = images[start : start + CHUNK]
-        part[:] = rng.integers(0, 256, part.shape, np.uint8)
 
 
 def train(folder: Path, count: int) -> tuple[float, float]:
     """Return the seconds of an epoch, and the peak of memory in MB."""
     peak = watch_memory()
     rng = np.random.default_rng(0)
-    images = read_array(folder / "images.npy")
+    images = open_images(folder / "images")
     classes = tuple("0123456789")
     data = ImageSet(images, rng.integers(0, 10, count), np.arange(count), classes)
     params = TrainParams.model_validate(RECIPE)
