@@ -38,7 +38,6 @@ from flows.engine.git import check_readable
 from flows.engine.imports import check_closure
 from flows.engine.merges import check_merged
 from flows.engine.overrides import apply_overrides
-from flows.engine.photos import describe_photos
 from flows.engine.settings import check_params
 from flows.engine.work import Work, count_work, find_work
 from vision.base.errors import PipelineError
@@ -231,6 +230,8 @@ class _Planner:
     def _describe_photos(self, stage: PipelineStage, dep: Output) -> str:
         if dep.def_path != self.params.get("data", {}).get("source"):
             return ""
+        from flows.engine.photos import describe_photos  # what reads images takes time to load
+
         return describe_photos(stage, dep, self.params, self.root)
 
     def _read(self, dep: ParamsDependency) -> dict[str, Any]:
