@@ -50,7 +50,7 @@ def run_pytest(folder: Path, *options: str) -> list[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_it.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-p", "xdist", *options, str(folder)]
-    environment = os.environ | {"PATH": str(folder), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PATH": str(folder), "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # most of a start is plugins of no use here
     said = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True

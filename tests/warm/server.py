@@ -100,7 +100,7 @@ def serve(path: str) -> None:
         print("ready", flush=True)
         while True:
             for key, _ in waiting.select():
-                if key.fd in waiting.get_map():
+                if waiting.get_map().get(key.fd) == key:  # it may have gone, its number may not
                     key.data()
 
 
