@@ -6,6 +6,8 @@ One row is one machine: all of its settings at once.
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,31 +129,33 @@ def test_a_run_of_its_own_sees_what_its_user_sees_and_gives_back_what_it_found(
 
     dvc(project, "exp", "apply", "x")
     assert "0.01" in (project / "report.txt").read_text()
-    if make_machine is link_worktree:
-        assert_a_demo_has_its_tree_in_the_project(monkeypatch)
-    assert_a_commit_can_be_compared(project)
+    assert_a_demo_has_its_tree_in_the_project(project, monkeypatch)
+    commit_results(project)
+    page = compare("HEAD", "workspace", project / "comparison")
+    assert "HEAD" in page.read_text()
+    assert not [*(project / ".dvc/tmp/compared").iterdir()]
 
 
-def assert_a_demo_has_its_tree_in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+def assert_a_demo_has_its_tree_in_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = git(project, "rev-parse", "--show-prefix").strip()
     monkeypatch.setattr(demo, "OVERRIDES", {"report.seconds": 0.02})
     Path("docs").mkdir()
     monkeypatch.chdir("docs")
     with pytest.raises(typer.Exit) as ended:
         cli.demo()
     assert ended.value.exit_code == 0
-    assert "0.02" in Path("demo/ml/report.txt").read_text()
+    assert "0.02" in Path("demo", inside, "report.txt").read_text()
     remove_tree(Path("demo"))
 
 
-def assert_a_commit_can_be_compared(project: Path) -> None:
-    """A report that lies in git stands for one whose parts DVC keeps."""
+def commit_results(project: Path) -> None:
+    """Commit results, then change them; they lie in git, for some whose parts DVC keeps."""
     write_tree(project, models={"two-layer-fc": 0.5})
     for words in (("add", "--all"), ("commit", "--quiet", "--message", "Results")):
         git(project, "-c", "core.hooksPath=/dev/null", *words)
     write_tree(project, models={"two-layer-fc": 0.7})
-    page = compare("HEAD", "workspace", project / "comparison")
-    assert "HEAD" in page.read_text()
-    assert not [*(project / ".dvc/tmp/compared").iterdir()]
 
 
 @pytest.fixture
@@ -190,10 +194,16 @@ def test_a_user_without_a_name_and_a_home_runs_behind_a_proxy_without_a_server(
     again = type_pipeline(toy, "run", become=become, **around)
     assert again.process.wait(60) == 0
     assert "0 of 6 stages ran: all is current" in again.read()
+    apply = [*become, sys.executable, "-m", "dvc", "exp", "apply", "x"]
+    subprocess.run(apply, cwd=toy, env=os.environ | around, check=True)
+    assert "0.01" in (toy / "report.txt").read_text()
     give(toy, 0)
     assert CHANGE.partition("=")[2] in git(toy, "show", "nightly:./params.yaml")
-    dvc(toy, "exp", "apply", "x")
-    assert "0.01" in (toy / "report.txt").read_text()
+    commit_results(toy)
+    give(toy, 54321)
+    compared = type_pipeline(toy, "compare", "HEAD", become=become, **around)
+    assert compared.process.wait(120) == 0, compared.read()
+    assert "HEAD" in (toy / "comparison/report.html").read_text()
 
 
 def give(folder: Path, user: int) -> None:
