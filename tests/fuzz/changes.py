@@ -207,7 +207,7 @@ def delete_object(world: World, rng: random.Random) -> Change:
 
 def lose_lines(world: World, rng: random.Random) -> Change:
     path = world.project / "dvc.lock"
-    lock = yaml.safe_load(path.read_text())
+    lock = yaml.load(path.read_bytes(), yaml.CSafeLoader)
     if rng.random() < 0.3:
         path.unlink()
         return Change("dvc.lock deleted")
