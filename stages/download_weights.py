@@ -1,12 +1,9 @@
 """Fetch the weights that a fine-tuning recipe starts from, and check that they fit ResNet18.
 
 Reads what `finetune.NAME.weights` names; writes data/pretrained/NAME, see models/pretrained.py.
-Run: python -m stages.download_weights paper
+Run: python -m stages download-weights paper
 """
 
-import sys
-
-from stages.runner import run_stage
 from vision.base.params import get_value, read_params
 from vision.models.pretrained import PRETRAINED_DIR
 from vision.models.weights import open_weights, save_weights
@@ -17,7 +14,3 @@ def main(name: str) -> None:
     weights = open_weights(get_value(read_params(), key), key)
     save_weights(weights, PRETRAINED_DIR / name)
     print(weights.manifest["note"])
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("download-weights", main, sys.argv[1:]))

@@ -2,15 +2,13 @@
 
 Reads data/raw, data/split, data/models/NAME, data/predictions/NAME/test_logits.npy; writes
 data/explanations/NAME.
-Run: python -m stages.explain paper
+Run: python -m stages explain paper
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from stages.runner import run_stage
 from vision.base.files import read_array, write_array, write_json
 from vision.base.params import load_section
 from vision.data.dataset import load_split
@@ -51,7 +49,3 @@ def find_surest_of_each_class(logits: np.ndarray, labels: np.ndarray, count: int
         if len(right):
             chosen.append(int(right[np.argmax(confidence[right])]))
     return chosen[:count]
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("explain", main, sys.argv[1:], keeps=True))

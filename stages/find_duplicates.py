@@ -1,14 +1,12 @@
 """Look for test images that are in the training images too.
 
 Reads data/raw, data/split; writes data/duplicates.json.
-Run: python -m stages.find_duplicates
+Run: python -m stages find-duplicates
 """
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from stages.runner import run_stage
 from vision.base.files import write_json
 from vision.base.params import load_section
 from vision.data.dataset import load_split
@@ -39,7 +37,3 @@ def main() -> None:
         }
         | ({"capped": asdict(capped)} if capped else {}),
     )
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("find-duplicates", main, sys.argv[1:], keeps=True))

@@ -1,14 +1,11 @@
 """Deal the images into train, val and test, stratified by class, from the seed.
 
 Reads data/raw; writes data/split: train.npy, val.npy, test.npy, summary.json.
-Run: python -m stages.split
+Run: python -m stages split
 """
-
-import sys
 
 import numpy as np
 
-from stages.runner import run_stage
 from vision.base.files import read_array, read_json, write_array, write_json
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import RAW_DIR, SPLIT_DIR
@@ -30,7 +27,3 @@ def main() -> None:
         counts = count_classes(labels[indices], classes)
         summary[name] = {"n": len(indices), "per_class": counts}
     write_json(SPLIT_DIR / "summary.json", summary)
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("split", main, sys.argv[1:]))

@@ -154,7 +154,7 @@ def change_meaningless(world: World, rng: random.Random) -> Change:
 def import_unlisted(world: World, rng: random.Random) -> Change:
     path, module = rng.choice(UNLISTED)
     text = (world.project / path).read_text()
-    (world.project / path).write_text(text.replace("\nimport ", f"\nimport {module}\nimport ", 1))
+    (world.project / path).write_text(text.replace("\nfrom ", f"\nimport {module}\nfrom ", 1))
     return Change(f"{path} imports {module}", refused=True)
 
 

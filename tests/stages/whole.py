@@ -39,7 +39,7 @@ def write_params(source: str, **sections: Any) -> None:
 def run_all() -> None:
     download.main()
     split.main()
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     evaluate.main("fc")
     robustness.main("fc")
     explain.main("fc")
