@@ -2,6 +2,8 @@
 
 import contextlib
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.runner import run_stage
+from tests.projects import ROOT
 from vision.base.kept import CHECKPOINTS
 
 DVC_YAML = """
@@ -74,6 +77,13 @@ def test_a_comment_brings_the_same_bytes_back(
     assert not Path("out/paper/more").exists()
     assert Path("seconds/paper.json").read_text() == "1"
     assert "known from a run with equal code" in capsys.readouterr().out
+
+
+def test_nothing_that_takes_long_is_loaded_before_outs_are_known_not_to_be_there() -> None:
+    heavy = {"captum", "matplotlib", "numpy", "pandas", "PIL", "scipy", "sklearn", "torch"}
+    code = f"import sys, stages.__main__; print({heavy} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == "set()\n"
 
 
 @pytest.mark.parametrize(
