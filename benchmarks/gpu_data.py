@@ -66,15 +66,16 @@ def prepare(folder: Path, with_files: bool = True) -> None:
         with_files: copy the archive and the weights as well.
     """
     from vision.data.sources import open_cifar10  # these need scikit-learn
-    from vision.data.splits import split_images
+    from vision.data.splits import digest_images, split_images
     from vision.data.storing import describe
     from vision.schema.split import SplitParams
 
     check_source()
     raw, images = open_cifar10(find_cifar10(), IMAGE_PX), read_images()
     params = load_section("split", SplitParams)
-    parts = split_images(images, raw.labels, raw.subsets, params, load_seed())
-    for subset, indices in parts.items():
+    keys = digest_images(images)
+    split = split_images(keys, raw.labels, raw.subsets, raw.classes, params, load_seed())
+    for subset, indices in split.indices.items():
         write_array(folder / f"data/{subset.name.lower()}.npy", indices)
     write_array(folder / "data/labels.npy", raw.labels)
     write_json(folder / "data/classes.json", raw.classes)

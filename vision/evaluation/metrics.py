@@ -29,7 +29,7 @@ def measure(
     Returns:
         Accuracies, precision, recall and F1 as fractions; loss in nats per image; the rows of
         `confusion` are the true classes. A ratio without cases, such as the precision of a class
-        that is never predicted, is 0.
+        that is never predicted, is 0. The averages are over the classes that have images.
     """
     predicted = logits.argmax(1)
     right = predicted == labels
@@ -49,8 +49,8 @@ def measure(
         "confidence": params.confidence,
         "loss": measure_loss(logits, labels),
         "per_class": dict(zip(classes, scores, strict=True)),
-        "macro_avg": _average_scores(labels, predicted, every, "macro"),
-        "weighted_avg": _average_scores(labels, predicted, every, "weighted"),
+        "macro_avg": _average_scores(labels, predicted, "macro"),
+        "weighted_avg": _average_scores(labels, predicted, "weighted"),
         "confusion": confusion.tolist(),
     }
 
@@ -123,10 +123,10 @@ def _score_classes(
 
 
 def _average_scores(
-    labels: np.ndarray, predicted: np.ndarray, every: range, average: str
+    labels: np.ndarray, predicted: np.ndarray, average: str
 ) -> dict[str, float | int]:
     precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, labels=every, average=average, zero_division=0
+        labels, predicted, labels=np.unique(labels), average=average, zero_division=0
     )
     return _name_scores(precision, recall, f1, len(labels))
 

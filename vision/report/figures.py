@@ -177,8 +177,9 @@ def _draw_claims(axes: Axes, runs: list[Run]) -> None:
 def draw_f1(results: Results) -> Figure:
     """Draw F1 by class and model; of many classes, those weakest on average."""
     scores = [[100 * each["f1"] for each in run.metrics["per_class"]] for run in results.runs]
-    means = np.mean(scores, axis=0)
-    order = np.argsort(means, kind="stable")[:MAX_COUNTS][::-1]
+    shown = np.flatnonzero([each["support"] for each in results.runs[0].metrics["per_class"]])
+    means = np.mean(scores, axis=0)[shown]
+    order = shown[np.argsort(means, kind="stable")[:MAX_COUNTS][::-1]]
     y = np.arange(len(order))
     figure = Figure(figsize=(WIDTH, 1.7 + 0.32 * len(order)))
     axes = figure.subplots()

@@ -46,7 +46,16 @@ def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
             f"pixels in {manifest['n_classes']} classes",
         ),
         ("Split", join(f"{n:,} {subset}" for n, subset in zip(counts, SUBSETS, strict=True))),
+        *_list_rare(images),
     ]
+
+
+def _list_rare(images: Images) -> list[tuple[str, ...]]:
+    """Return a row where classes have too few images to be judged on any."""
+    if not (rare := images.split.get("rare")):
+        return []
+    named = join(f"{name} ({why})" for name, why in rare.items())
+    return [("In train alone, for too few images", named)]
 
 
 def describe_check(manifest: dict[str, Any]) -> str:
@@ -226,7 +235,7 @@ def list_f1(results: Results) -> Table:
     header = ("Class", "Images", *(run.label for run in results.runs))
     scores = [run.metrics["per_class"] for run in results.runs]
     rows = [
-        (name, f"{each[0]['support']:,}", *(share(score["f1"]) for score in each))
+        (name, f"{each[0]['support']:,}", *(share(_find_score(score, "f1")) for score in each))
         for name, *each in zip(results.images.classes, *scores, strict=True)
     ]
     macro = (share(run.metrics["macro_avg"]["f1"]) for run in results.runs)
@@ -256,8 +265,15 @@ def list_scores(results: Results, run: Run) -> Table:
     return Table(caption, header, rows, results.mark(run), n_fixed=3, is_sortable=True)
 
 
+def _find_score(score: dict[str, float], key: str) -> float | None:
+    """Return a score of a class, unless the test images have none of it."""
+    return score[key] if score["support"] else None
+
+
 def bounded(score: dict[str, float], key: str) -> str:
     """Return a score in percent with its interval."""
+    if _find_score(score, key) is None:
+        return NONE
     return f"{share(score[key])} [{share(score[f'{key}_low'])}, {share(score[f'{key}_high'])}]"
 
 

@@ -57,6 +57,7 @@ def test_averages_agree_with_sklearns_report():
 def test_a_class_that_is_never_seen_nor_predicted_scores_nothing_and_does_not_warn():
     metrics = measure_guesses([0, 1], [0, 1], ("a", "b", "c"))
     assert set(metrics["per_class"]["c"].values()) == {0}
+    assert metrics["macro_avg"]["f1"] == 1.0  # it is not held against the model
 
 
 def test_classes_may_bear_the_names_of_sklearns_averages():
