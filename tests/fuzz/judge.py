@@ -23,8 +23,6 @@ LINE = re.compile(r"^(?:Running stage|Stage) '([^']+)'(.*)$", re.MULTILINE)
 UNREAD = (
     ("*", "*.py"),  # code that is imported where it is needed
     ("split", "data/raw"),  # its manifest names photos, whose pixels alone decide the split
-    ("robustness@*", "data/models/*"),  # a folder, that holds the models of further seeds, too
-    ("explain@*", "data/models/*"),
 )
 
 
