@@ -66,14 +66,14 @@ def prepare(folder: Path, with_files: bool = True) -> None:
         with_files: copy the archive and the weights as well.
     """
     from vision.data.sources import open_cifar10  # these need scikit-learn
-    from vision.data.splits import digest_images, split_images
+    from vision.data.splits import key_images, split_images
     from vision.data.storing import describe
     from vision.schema.split import SplitParams
 
     check_source()
     raw, images = open_cifar10(find_cifar10(), IMAGE_PX), read_images()
     params = load_section("split", SplitParams)
-    keys = digest_images(images)
+    keys = key_images([""] * len(images), images)
     split = split_images(keys, raw.labels, raw.subsets, raw.classes, params, load_seed())
     for subset, indices in split.indices.items():
         write_array(folder / f"data/{subset.name.lower()}.npy", indices)

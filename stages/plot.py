@@ -38,6 +38,7 @@ from vision.report.runs import (
     Results,
     load_results,
 )
+from vision.report.tables import list_predictions
 from vision.schema.report import ModelsParams, PlotParams
 
 REPORTS_DIR = Path("reports")
@@ -60,6 +61,7 @@ def main() -> None:
     write_figures(figures)
     write_json(REPORTS_DIR / "metrics.json", summarise(results))
     write_rows(REPORTS_DIR / "curves.csv", list_epochs(results))
+    write_rows(REPORTS_DIR / "predictions.csv", list_predictions(results))
     write_text(REPORTS_DIR / "report.md", render_markdown(report))
     page = render_html(report, figures, draw_sheets(results))
     write_text(REPORTS_DIR / "report.html", page)

@@ -91,6 +91,8 @@ def _write_images(
     write_images(root / "data/raw/images", pixels)
     labels = np.arange(2 * n_test) % n_test % len(classes)
     write_array(root / "data/raw/labels.npy", labels)
+    files = [{"file": f"photos/{row}.png"} for row in range(2 * n_test)]
+    write_rows(root / "data/raw/files.csv", files)
     for number, subset in enumerate(("val", "test")):
         rows = np.arange(number * n_test, (number + 1) * n_test)
         write_array(root / f"data/split/{subset}.npy", rows)

@@ -2,6 +2,7 @@ import contextlib
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from stages import plot
 from stages.runner import run_stage
-from tests.fake_results import MODELS, write_tree
-from vision.base.files import read_json, write_json
+from tests.fake_results import CLASSES, MODELS, write_tree
+from vision.base.files import read_array, read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +45,7 @@ def test_plot_writes_figures_metrics_curves_and_both_reports(plotted):
     figures += [f"{kind}-{name}" for kind in ("confusion", "mistakes") for name in MODELS]
     figures.sort()
     files = ["curves.csv", *(f"figures/{name}.png" for name in figures)]
-    files += ["metrics.json", "model-card.md", "report.html", "report.md"]
+    files += ["metrics.json", "model-card.md", "predictions.csv", "report.html", "report.md"]
     assert list(read_reports(plotted[0])) == [f"reports/{file}" for file in files]
 
 
@@ -73,6 +74,32 @@ def test_every_figure_of_the_markdown_report_exists(plotted):
     files = [line.rpartition("](")[2][:-1] for line in lines if line.startswith("![")]
     assert len(files) == 11 + 3 * len(MODELS) - 1
     assert all((reports / file).is_file() for file in files)
+
+
+def test_what_models_say_of_each_file_is_listed(plotted):
+    tree = plotted[0]
+    with (tree / "reports/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [f"photos/{row}.png" for row in range(120)]
+    assert [row["part"] for row in rows] == ["val"] * 60 + ["test"] * 60
+    logits = read_array(tree / "data/predictions/paper/test_logits.npy")
+    assert [row["paper"] for row in rows[60:]] == [CLASSES[i] for i in logits.argmax(1)]
+    right = [row["label"] == row["paper"] for row in rows[60:]]
+    accuracy = read_json(tree / "reports/metrics.json")["models"]["paper"]["test_accuracy"]
+    assert sum(right) / 60 == pytest.approx(accuracy)
+
+
+def test_the_report_names_the_files_of_mistakes_and_of_labels_in_doubt(plotted):
+    tree = plotted[0]
+    with (tree / "reports/predictions.csv").open(newline="") as file:
+        wrong = {row["file"] for row in csv.DictReader(file) if row["paper"] != row["label"]}
+    text = (tree / "reports/report.md").read_text()
+    (doubts,) = re.findall(r"\| File \| Part \|.*?\n\n", text, re.DOTALL)
+    listed = re.findall(r"^\| (photos/\d+\.png) \| (val|test) \|", doubts, re.MULTILINE)
+    assert {part for _, part in listed} == {"val", "test"}
+    assert {file for file, _ in listed} <= wrong
+    (alt,) = re.findall(r"!\[([^\]]*)\]\(figures/mistakes-paper\.png\)", text)
+    assert {*re.findall(r"photos/\d+\.png", alt)} <= wrong
 
 
 def test_curves_hold_every_epoch_of_every_model(plotted):

@@ -10,7 +10,7 @@ import yaml
 from stages import evaluate, finetune_resnet, split, train_baselines
 from tests.projects import ROOT
 from vision.base.errors import DataError
-from vision.base.files import read_array, write_array, write_json
+from vision.base.files import read_array, write_array, write_json, write_rows
 from vision.base.params import read_params
 
 PARAMS = {
@@ -81,6 +81,27 @@ def test_a_class_of_two_images_is_said_and_written_down(
     summary = json.loads((project / "data/split/summary.json").read_text())
     assert summary["rare"] == {"red": "2 images"}
     assert [summary[name]["per_class"]["red"] for name in ("train", "val", "test")] == [2, 0, 0]
+
+
+def test_images_of_a_group_stay_together_and_equal_files_of_two_classes_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    md5s = [f"{number:032x}" for number in range(60)]
+    md5s[41], md5s[42] = md5s[0], md5s[1]
+    names = [f"{row}_of_patient{row // 3}.png" for row in range(60)]
+    files = [{"file": name, "md5": md5} for name, md5 in zip(names, md5s, strict=True)]
+    write_rows(project / "data/raw/files.csv", files)
+    grouped = PARAMS | {"split": PARAMS["split"] | {"group": r"patient(\d+)"}}
+    (project / "params.yaml").write_text(yaml.safe_dump(grouped))
+    split.main()
+    assert capsys.readouterr().out == (
+        "equal files of different classes: 0_of_patient0.png, 1_of_patient0.png, "
+        "41_of_patient13.png, 42_of_patient14.png\n"
+    )
+    parts = [read_array(project / f"data/split/{name}.npy") for name in ("train", "val", "test")]
+    where = [{int(row) // 3 for row in rows} for rows in parts]
+    assert sum(map(len, where)) == 20 == len(set.union(*where))
+    assert any({0, 13, 14} <= patients for patients in where)  # they share files
 
 
 def test_a_baseline_is_trained_and_judged(project: Path) -> None:

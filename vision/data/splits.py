@@ -6,8 +6,10 @@ a place. Only a class that would have no image in a part is helped, by the image
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -19,6 +21,10 @@ from vision.schema.split import SplitParams
 
 KEY = np.dtype("S16")  # of what decides on an image's place
 MOST_NAMED = 10  # classes in a message
+
+
+class Images(Protocol):
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,42 @@ def split_images(
     return Split({subset: np.flatnonzero(subsets == subset) for subset in Subset}, rare)
 
 
-def digest_images(images: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the key of each image by its pixels: (N,) KEY."""
-    digests = [hashlib.sha256(image.tobytes()).digest()[: KEY.itemsize] for image in images]
-    return np.array(digests, KEY)
+def key_images(md5s: Sequence[str], images: Images) -> np.ndarray:
+    """Return what tells the images of a data set apart: (N,) KEY.
+
+    Args:
+        md5s: (N,) of their files; where one is "", as of official data sets, the pixels count.
+        images: row -> (H, W, 3) uint8.
+    """
+    keys = np.empty(len(md5s), KEY)
+    for row, md5 in enumerate(md5s):
+        pixels = b"" if md5 else images[row].tobytes()
+        digest = bytes.fromhex(md5) if md5 else hashlib.sha256(pixels).digest()
+        keys[row] = digest[: KEY.itemsize]
+    return keys
+
+
+def find_groups(names: Sequence[str], pattern: str) -> list[str]:
+    """Return what a pattern finds in each file's name: its first group if it has any, or all of it.
+
+    Names in which it finds nothing are in no group, "".
+
+    Raises:
+        DataError: it finds nothing in any.
+    """
+    found = [re.search(pattern, name) for name in names]
+    if not any(found):
+        raise DataError(f"split.group {pattern!r} is in no file's name, such as {names[0]}")
+    return [(match[bool(match.re.groups)] or "") if match else "" for match in found]
+
+
+def find_disputed(keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the rows of images that are there with equal content and another label."""
+    _, units = np.unique(keys, return_inverse=True)
+    lowest, highest = np.full(units.max() + 1, labels.max()), np.zeros(units.max() + 1, np.int64)
+    np.minimum.at(lowest, units, labels)
+    np.maximum.at(highest, units, labels)
+    return np.flatnonzero((lowest < highest)[units])
 
 
 def join_groups(keys: np.ndarray, groups: Sequence[str]) -> np.ndarray:

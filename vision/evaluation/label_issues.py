@@ -17,19 +17,20 @@ def find_label_issues(logits: np.ndarray, labels: np.ndarray, temperature: float
         temperature: makes the confidence fit the accuracy; see vision/evaluation/calibration.py.
 
     Returns:
-        The likeliest first. None, where a class has no images: there is nothing to compare with.
+        The likeliest first. Classes without images are left out: there is nothing to compare with.
     """
     from cleanlab.filter import find_label_issues as rank_issues  # 6 s, which other stages save
 
-    if len(np.unique(labels)) < logits.shape[1]:
+    present, shown = np.unique(labels, return_inverse=True)
+    if len(present) < 2:
         return []
-    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
+    probabilities = softmax(logits[:, present].astype(np.float64) / temperature, axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that it finds fewer in a class of few images
         found = rank_issues(
-            labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+            shown, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
         )
-    predicted = probabilities.argmax(1)
+    predicted = present[probabilities.argmax(1)]
     return [
         Mistake(int(i), int(labels[i]), int(predicted[i]), float(probabilities[i].max()))
         for i in found

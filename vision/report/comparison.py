@@ -181,8 +181,9 @@ def _draw(before: Version, after: Version, changes: list[Change]) -> Iterator[tu
                 if images:
                     words = "right now" if kind == "mended" else "wrong now"
                     title = f"{run.name}: the surest of the images that are {words}"
-                    marks = after.results.mark(change.after)
-                    figure = draw_images(after.results, images, title, marks)
+                    options = (title, after.results.mark(change.after))
+                    rows = after.results.images.test_rows
+                    figure = draw_images(after.results, images, rows, *options)
                     yield f"{kind}-{run.name}.png", render(figure, DPI)
 
 

@@ -1,6 +1,7 @@
 """Draw the figures of the report as PNGs whose bytes depend on the results alone."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,12 +82,12 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
                 drawings[f"attention-{run.name}.png"] = draw_attention(results, run)
             if mistakes := results.find_mistakes(run, SHOWN):
                 title = f"{_label(run)}: its surest mistakes"
-                marks = results.mark(run)
-                drawings[f"mistakes-{run.name}.png"] = draw_images(results, mistakes, title, marks)
+                options = (results.images.test_rows, title, results.mark(run))
+                drawings[f"mistakes-{run.name}.png"] = draw_images(results, mistakes, *options)
         if issues := results.label_issues[:SHOWN]:
             title = f"Labels that {_label(results.best)} doubts"
-            marks = results.mark(results.best)
-            drawings["label-issues.png"] = draw_images(results, issues, title, marks)
+            options = (results.images.judged_rows, title, results.mark(results.best))
+            drawings["label-issues.png"] = draw_images(results, issues, *options)
         if len(results.runs) > 1:
             drawings["difference.png"] = draw_difference(results)
         return {file: render(figure, params.dpi) for file, figure in drawings.items()}
@@ -95,7 +96,9 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
 def render(figure: Figure, dpi: int) -> bytes:
     png = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name: it becomes a box
+        figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
     return png.getvalue()
 
 
@@ -310,20 +313,29 @@ def draw_duplicates(results: Results) -> Figure:
     return figure
 
 
-def draw_images(results: Results, chosen: list[Mistake], title: str, marks: str) -> Figure:
-    """Draw test images with their true class, what they are taken for, and how surely."""
+def draw_images(
+    results: Results, chosen: list[Mistake], rows: np.ndarray, title: str, marks: str
+) -> Figure:
+    """Draw images with their true class, what they are taken for, how surely, and their file.
+
+    Args:
+        rows: of the images that positions count.
+    """
     n_columns = 6
     n_rows = -(-len(chosen) // n_columns)
     figure = Figure(figsize=(WIDTH, 0.7 + 1.75 * n_rows))
     panels = figure.subplots(n_rows, n_columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    classes = results.images.classes
+    images = results.images
     for axes, mistake in zip(panels.flat, chosen, strict=False):
-        axes.imshow(results.images.read_test(mistake.position), interpolation="nearest")
-        true, predicted = (shorten(classes[i], 16) for i in (mistake.true, mistake.predicted))
-        words = f"{true}\ntaken for {predicted}\n{100 * mistake.confidence:.1f} %"
+        row = int(rows[mistake.position])
+        axes.imshow(images.all_pixels[row], interpolation="nearest")
+        true, taken = (shorten(images.classes[i], 16) for i in (mistake.true, mistake.predicted))
+        words = f"{true}\ntaken for {taken}\n{100 * mistake.confidence:.1f} %"
         axes.set_title(words, loc="center", fontsize=8)
+        below = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 6}
+        axes.text(0.5, -0.03, shorten(images.names[row], 28), **below)
     _title(figure, title, marks)
     return figure
 

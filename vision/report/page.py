@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -23,6 +24,7 @@ from vision.report.tables import (
     list_conditions,
     list_confusions,
     list_costs,
+    list_doubts,
     list_f1,
     list_figure_4,
     list_models,
@@ -286,24 +288,29 @@ def _build_label_issues(results: Results) -> list[Section]:
     issues, best = results.label_issues, results.best
     if not issues:
         return []
-    n = best.metrics["n"]
+    rows = results.images.judged_rows
     picture = Picture(
         file="label-issues.png",
-        caption=f"The test images whose label {best.label} doubts most",
+        caption=f"The images whose label {best.label} doubts most",
         alt="Images with their label and what they are taken for: "
-        + _list_mistakes(results, issues[:SHOWN]),
+        + _list_mistakes(results, issues[:SHOWN], rows),
         marks=results.mark(best),
     )
     words = (
-        f"{best.label} puts {len(issues):,} of {n:,} test images ({percent(len(issues) / n)}) in "
+        f"{best.label} puts {len(issues):,} of {len(rows):,} val and test images "
+        f"({percent(len(issues) / len(rows))}) in "
         "another class with more confidence than it has on average in that class. " + DOUBTS
     )
-    return [Section("Labels in doubt", [Text(words, results.mark(best)), picture])]
+    blocks: list[Block] = [Text(words, results.mark(best)), picture, list_doubts(results)]
+    return [Section("Labels in doubt", blocks)]
 
 
-def _list_mistakes(results: Results, mistakes: list[Mistake]) -> str:
-    classes = results.images.classes
-    return "; ".join(f"{classes[m.true]} taken for {classes[m.predicted]}" for m in mistakes)
+def _list_mistakes(results: Results, mistakes: list[Mistake], rows: np.ndarray) -> str:
+    classes, names = results.images.classes, results.images.names
+    return "; ".join(
+        f"{classes[m.true]} taken for {classes[m.predicted]} ({names[int(rows[m.position])]})"
+        for m in mistakes
+    )
 
 
 def _show_difference(results: Results) -> list[Block]:
@@ -352,10 +359,11 @@ def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
         )
         blocks.append(attention)
     if mistakes := results.find_mistakes(run, SHOWN):
+        rows = results.images.test_rows
         mistaken = Picture(
             file=f"mistakes-{run.name}.png",
             caption=f"The surest mistakes of {run.label}, test images",
-            alt=f"Images with true and predicted class: {_list_mistakes(results, mistakes)}.",
+            alt=f"Images with true and predicted class: {_list_mistakes(results, mistakes, rows)}.",
             marks=results.mark(run),
         )
         blocks.append(mistaken)

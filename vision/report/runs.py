@@ -1,6 +1,6 @@
 """What the stages before `plot` left behind, read once and held together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ import pandas as pd
 import vision.data.shards as shards
 from vision.base.errors import DataError
 from vision.base.files import read_array, read_json
-from vision.data.dataset import RAW_DIR, SPLIT_DIR
+from vision.data.dataset import FILES, RAW_DIR, SPLIT_DIR
+from vision.data.files_table import read_columns
 from vision.evaluation.calibration import Calibration, fit_temperature, measure_calibration
 from vision.evaluation.gallery import Mistake, find_mistakes
 from vision.evaluation.label_issues import find_label_issues
@@ -44,6 +45,13 @@ class Images:
     all_pixels: np.ndarray | shards.Images  # (N, P, P, 3) uint8, of the whole data set, on disk
     all_labels: np.ndarray  # (N,) int64
     test_rows: np.ndarray  # (n,) which of them are the test images
+    val_rows: np.ndarray
+    names: Sequence[str]  # (N,) of their files in the source
+
+    @property
+    def judged_rows(self) -> np.ndarray:
+        """Which images no model was trained on: val, then test."""
+        return np.concatenate([self.val_rows, self.test_rows])
 
     def read_test(self, position: int) -> np.ndarray:
         """Return a test image: (P, P, 3) uint8."""
@@ -138,9 +146,11 @@ class Results:
 
     @cached_property
     def label_issues(self) -> list[Mistake]:
-        """Test images whose label may be wrong, as the best model has it."""
+        """Images of `judged_rows` whose label may be wrong, as the best model has it."""
         temperature = self.find_temperature(self.best)
-        return find_label_issues(self.best.test_logits, self.images.test_labels, temperature)
+        logits = np.concatenate([self.best.val_logits, self.best.test_logits])
+        labels = np.concatenate([self.images.val_labels, self.images.test_labels])
+        return find_label_issues(logits, labels, temperature)
 
     def judge_without_duplicates(self, run: Run) -> float | None:
         """Return a model's accuracy on the test images that have no twin in training, if any."""
@@ -165,16 +175,20 @@ def load_results(models: ModelsParams) -> Results:
     """
     names: tuple[str, ...] = tuple(_read(RAW_DIR / "classes.json", "download"))
     labels = _read(RAW_DIR / "labels.npy", "download", read_array)
-    test_rows = _read(SPLIT_DIR / "test.npy", "split", read_array)
+    val_rows, test_rows = (
+        _read(SPLIT_DIR / f"{subset}.npy", "split", read_array) for subset in ("val", "test")
+    )
     images = Images(
         manifest=_read(RAW_DIR / "manifest.json", "download"),
         classes=tuple(one_line(name) for name in names),
         split=_read(SPLIT_DIR / "summary.json", "split"),
-        val_labels=labels[_read(SPLIT_DIR / "val.npy", "split", read_array)],
+        val_labels=labels[val_rows],
         test_labels=labels[test_rows],
         all_pixels=_read(RAW_DIR / "images", "download", shards.open_images),
         all_labels=labels,
         test_rows=test_rows,
+        val_rows=val_rows,
+        names=_read(RAW_DIR / FILES, "download", lambda path: read_columns(path, "file")[0]),
     )
     runs = [_load_run(name, names, models) for name in models.evaluate]
     return Results(images, runs, _read(DUPLICATES, "find-duplicates"))

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from vision.evaluation.gallery import decide
 from vision.report.blocks import Items, Table
 from vision.report.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Scores
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
@@ -10,6 +13,7 @@ from vision.report.words import describe_source, find_most_confused, interval, j
 
 NONE = "\N{EN DASH}"  # where a table has nothing to say
 SUBSETS = ("train", "val", "test")
+DOUBTS = 50  # files that are listed
 WHO = ("paper's", "ours")
 SCORES = ("precision", "recall", "f1")
 
@@ -229,6 +233,43 @@ def list_figure_4(results: Results, run: Run) -> Table:
 def _compare_scores(claim: Scores, ours: dict[str, Any]) -> tuple[str, ...]:
     pairs = [(claim.precision, "precision"), (claim.recall, "recall"), (claim.f1, "f1")]
     return tuple(cell for value, key in pairs for cell in (f"{100 * value:.0f}", share(ours[key])))
+
+
+def list_doubts(results: Results) -> Table:
+    """List the files whose labels are most in doubt."""
+    images, best = results.images, results.best
+    n_val = len(images.val_rows)
+    rows: list[tuple[str, ...]] = [
+        (
+            images.names[int(images.judged_rows[doubt.position])],
+            "val" if doubt.position < n_val else "test",
+            images.classes[doubt.true],
+            images.classes[doubt.predicted],
+            share(doubt.confidence),
+        )
+        for doubt in results.label_issues[:DOUBTS]
+    ]
+    header = ("File", "Part", "Label", "Taken for", "Confidence %")
+    few = f", the first {DOUBTS}" if len(results.label_issues) > DOUBTS else ""
+    caption = f"Labels that {best.label} doubts most{few}"
+    return Table(caption, header, rows, results.mark(best), n_left=4, is_sortable=True)
+
+
+def list_predictions(results: Results) -> list[dict[str, str]]:
+    """Return a row for each val and test image: its file, its label, and what models say."""
+    images = results.images
+    labels = np.concatenate([images.val_labels, images.test_labels])
+    parts = ["val"] * len(images.val_rows) + ["test"] * len(images.test_rows)
+    rows = [
+        {"file": images.names[row], "part": part, "label": images.classes[label]}
+        for row, part, label in zip(images.judged_rows.tolist(), parts, labels, strict=True)
+    ]
+    for run in results.runs:
+        confidence, predicted = decide(np.concatenate([run.val_logits, run.test_logits]))
+        for row, sure, guess in zip(rows, confidence, predicted, strict=True):
+            row[run.name] = images.classes[guess]
+            row[f"{run.name} confidence"] = f"{sure:.4f}"
+    return rows
 
 
 def list_f1(results: Results) -> Table:

@@ -1,8 +1,9 @@
 """`split` of params.yaml: how images are dealt that the source does not split."""
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vision.base.params import Section
 
@@ -13,6 +14,17 @@ class SplitParams(Section):
     rare: Literal["fail", "train"] = "fail"  # what a class with too few images for all parts does
     folds: int | None = Field(None, ge=2, le=100)  # equal parts, each of which may be the test part
     fold: int = Field(0, ge=0)  # which of them is
+
+    group: str | None = Field(None, min_length=1)  # a pattern: equal matches stay together
+
+    @field_validator("group")
+    @classmethod
+    def _is_pattern(cls, group: str | None) -> str | None:
+        try:
+            re.compile(group or "")
+        except re.error as error:
+            raise ValueError(f"{group!r} is no regular expression: {error}") from None
+        return group
 
     @model_validator(mode="after")
     def _has_fold(self) -> "SplitParams":

@@ -12,8 +12,10 @@ from vision.data.dataset import Subset
 from vision.data.splits import (
     KEY,
     count_classes,
-    digest_images,
+    find_disputed,
+    find_groups,
     join_groups,
+    key_images,
     place_keys,
     split_images,
 )
@@ -163,11 +165,36 @@ def test_where_the_source_has_test_images_two_are_enough() -> None:
 
 def test_the_same_images_in_another_order_are_dealt_the_same_way() -> None:
     images, labels = make_images(8)
-    keys = digest_images(images)
+    keys = key_images([""] * 24, images)
     order = np.random.default_rng(0).permutation(24)
     expected = deal(keys, labels, seed=5)
     shuffled = deal(keys[order], labels[order], seed=5)
     assert {part: {int(order[row]) for row in rows} for part, rows in shuffled.items()} == expected
+
+
+def test_a_file_is_known_by_its_md5_and_else_by_its_pixels() -> None:
+    images, _ = make_images(1)
+    md5 = hashlib.md5(b"file").hexdigest()
+    keys = key_images([md5, "", ""], images)
+    assert keys.tolist()[0] == hashlib.md5(b"file").digest()
+    assert len({*keys.tolist()}) == 3
+    assert (key_images([md5] * 3, {}) == keys[0]).all()  # no picture is read
+
+
+def test_a_pattern_finds_groups_in_names() -> None:
+    names = ["a/patient7_1.png", "b/patient7_2.png", "b/patient12_1.png", "b/other.png"]
+    assert find_groups(names, r"patient(\d+)_") == ["7", "7", "12", ""]
+    assert find_groups(names, r"^./\w") == ["a/p", "b/p", "b/p", "b/o"]
+    with pytest.raises(DataError, match=r"split\.group 'cat' is in no file's name, such as a/p"):
+        find_groups(names, "cat")
+    with pytest.raises(ValidationError, match=r"'\(' is no regular expression"):
+        SplitParams.model_validate(DEFAULTS | {"group": "("})
+
+
+def test_equal_images_of_different_classes_are_found() -> None:
+    keys = draw_keys(6)
+    keys[3], keys[5] = keys[1], keys[0]
+    assert find_disputed(keys, np.array([0, 1, 2, 2, 1, 0])).tolist() == [1, 3]
 
 
 def test_equal_images_and_groups_stay_together() -> None:

@@ -67,5 +67,12 @@ def test_flipped_labels_are_found_and_few_others() -> None:
     assert len(found - set(flipped)) <= 5
 
 
-def test_a_class_without_images_leaves_no_label_in_doubt() -> None:
-    assert not find_label_issues(np.eye(3, dtype=np.float32)[[0, 1]], np.array([1, 0]), 1.0)
+def test_a_class_without_images_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 2], 300)
+    logits = rng.normal(size=(300, 3)).astype(np.float32)
+    logits[np.arange(300), labels] += 5
+    labels[7] = 2 - labels[7]
+    (found,) = find_label_issues(logits, labels, 1.0)
+    assert (found.position, found.true, found.predicted) == (7, labels[7], 2 - labels[7])
+    assert not find_label_issues(logits[:, :1], np.zeros(300, np.int64), 1.0)

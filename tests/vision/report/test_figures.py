@@ -1,10 +1,12 @@
 import io
+from pathlib import Path
 
 import pytest
 from matplotlib import style
 from PIL import Image
 
 from tests.fake_results import MODELS, make_history, write_training, write_tree
+from vision.base.files import write_rows
 from vision.report.figures import (
     STYLE,
     draw_confusion,
@@ -12,6 +14,7 @@ from vision.report.figures import (
     draw_difference,
     draw_f1,
     draw_figures,
+    draw_images,
     render,
 )
 from vision.report.runs import load_results
@@ -123,3 +126,14 @@ def test_stand_ins_are_named_in_the_figures_that_rest_on_them(tmp_path, monkeypa
 
 def test_figures_of_official_images_and_weights_bear_no_note(tmp_path, monkeypatch):
     assert draw_curves(load(tmp_path, monkeypatch), "loss").get_supxlabel() == ""
+
+
+def test_names_beyond_the_font_are_drawn_without_a_warning(tmp_path, monkeypatch):
+    load(tmp_path, monkeypatch, models={"paper": 0.8}, classes=("猫", "dog", "ship"))
+    write_rows(Path("data/raw/files.csv"), [{"file": f"写真/{row}.png"} for row in range(120)])
+    results = load_results(ModelsParams(baselines=[], finetune=["paper"], evaluate=["paper"]))
+    mistakes = results.find_mistakes(results.best, 1)
+    with style.context(["default", STYLE]):
+        figure = draw_images(results, mistakes, results.images.test_rows, "", "")
+    assert list_texts(figure) == [f"写真/{60 + mistakes[0].position}.png"]
+    assert render(figure, 50).startswith(PNG)
