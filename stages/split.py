@@ -34,12 +34,13 @@ def main() -> None:
     labels = np.asarray(read_array(RAW_DIR / "labels.npy"))
     subsets = np.asarray(read_array(RAW_DIR / "subsets.npy"))
     classes = read_json(RAW_DIR / "classes.json")
-    names, md5s = read_columns(RAW_DIR / FILES, "file", "md5")
+    names, md5s, groups = read_columns(RAW_DIR / FILES, "file", "md5", "group")
     keys = key_images(md5s, open_images(RAW_DIR / "images"))
     if len(disputed := find_disputed(keys, labels)):
         print(describe_disputed(names, disputed))
     if params.group:
-        keys = join_groups(keys, find_groups(names, params.group))
+        groups = find_groups(names, params.group)
+    keys = join_groups(keys, groups) if any(groups) else keys
     split = split_images(keys, labels, subsets, classes, params, seed)
     summary: dict[str, Any] = {}
     for subset, indices in split.indices.items():

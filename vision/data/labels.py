@@ -21,6 +21,7 @@ FILE = {"file", "filename", "filepath", "image", "imagename", "imageid", "imagep
 FILE_ELSE = {"id", "name"}  # mean the file where no other column does
 LABEL = {"label", "labels", "class", "classname", "classid", "category", "categoryid", "target"}
 LABEL |= {"noisylabels0"}  # of Imagenette: the one without noise
+GROUP = {"group", "groupid"}  # images that belong together
 SUBSET = {"subset", "split", "set", "partition", "isvalid"}
 TRUTH = {"true": Subset.VAL, "1": Subset.VAL, "false": Subset.TRAIN, "0": Subset.TRAIN}
 SEPARATORS = ",;\t"
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     file: str  # as the table has it, with / between folders
     label: str  # the class; empty, if it is not known
     subset: Subset | None  # where the table says so
+    group: str = ""  # likewise
 
 
 class Labelled(NamedTuple):
@@ -42,7 +44,7 @@ class Labelled(NamedTuple):
 
 
 def read_table(name: str, content: bytes) -> list[Row]:
-    """Read files, labels and, if there is such a column, subsets.
+    """Read files, labels and, if there are such columns, subsets and groups.
 
     Args:
         name: of the table, for messages; `.parquet` tells what it is, all else is CSV.
@@ -58,14 +60,21 @@ def read_table(name: str, content: bytes) -> list[Row]:
     )
     label = _find_column(name, columns, LABEL, "label")
     subset = _find_column(name, columns, SUBSET, "subset")
+    group = _find_column(name, columns, GROUP, "group")
     if not (file and label):
         raise SourceError(
             f"{name} has the columns {_list(columns)}: one must be called file, one label"
         )
-    subsets = table[subset] if subset else [""] * len(table)
+    subsets, groups = (table[each] if each else [""] * len(table) for each in (subset, group))
+    rows = zip(table[file], table[label], subsets, groups, strict=True)
     return [
-        Row(_clean_path(path), unicodedata.normalize("NFC", class_name), _parse_subset(name, part))
-        for path, class_name, part in zip(table[file], table[label], subsets, strict=True)
+        Row(
+            file=_clean_path(path),
+            label=unicodedata.normalize("NFC", class_name),
+            subset=_parse_subset(name, part),
+            group=own.strip(),
+        )
+        for path, class_name, part, own in rows
         if path.strip()
     ]
 
@@ -94,7 +103,7 @@ def find_labelled(rows: Iterable[Row], images: Iterable[str], table: str) -> Lab
             raise SourceError(f"{table} has two labels for {show(name)}: {labels}")
     subsets = _find_folders(found)
     places = [
-        Place(row.subset if row.subset is not None else subsets[name], row.label, name, name)
+        Place(subsets[name] if row.subset is None else row.subset, row.label, name, name, row.group)
         for name, row in found.items()
     ]
     if bad := sorted({place.class_name for place in places if not place.class_name.isprintable()}):

@@ -31,6 +31,7 @@ class Place(NamedTuple):
     class_name: str  # in Unicode's composed form, NFC
     file: str
     name: str  # in the folder or archive
+    group: str = ""  # of images that belong together, where a table says so
 
 
 class Layout(NamedTuple):

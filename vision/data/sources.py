@@ -119,6 +119,7 @@ def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
         labels=np.array([positions[place.class_name] for place in tree.places], np.int64),
         subsets=np.array([place.subset for place in tree.places], np.uint8),
         names=[place.name for place in tree.places],
+        groups=[place.group for place in tree.places],
         read=partial(tree.read, image_px),
         provenance=facts | tree.facts,
         remarks=tree.remarks,

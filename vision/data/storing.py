@@ -34,6 +34,7 @@ UNFINISHED = "unfinished"  # beside data/raw, while it is made, where nothing is
 LOCK = "images.lock"  # beside what is kept
 OWN = ("folder", "archive")  # sources of people's own photos
 COLUMNS = ("file", "label", "subset", "width", "height", "md5")  # of FILES
+GROUP = ("group",)  # and this one, where images have groups
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class RawImages:
     read: Callable[[Iterable[int], int], Iterator[Decoded]]  # rows, bits -> images in any order
     provenance: dict[str, Any]  # source, official, name, sha256, verified, note
     remarks: list[str] = field(default_factory=list)  # lines for the stage's output
+    groups: Sequence[str] = ()  # (N,) of images that belong together, where the source has any
 
 
 def save_raw(
@@ -156,6 +158,7 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> tuple[RawImages,
         labels=raw.labels[left],
         subsets=raw.subsets[left],
         names=[raw.names[row] for row in left.tolist()],
+        groups=[raw.groups[row] for row in left.tolist()] if raw.groups else (),
         provenance=raw.provenance | facts,
         remarks=remarks,
     )
@@ -165,6 +168,8 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> tuple[RawImages,
 def write_files(path: Path, raw: RawImages, rows: np.ndarray) -> None:
     """Write the table of files: each image's name, class, subset, and what is known of its file.
 
+    There is a column for the groups if there are any.
+
     Args:
         rows: (N,) ROW, of the images.
     """
@@ -172,11 +177,14 @@ def write_files(path: Path, raw: RawImages, rows: np.ndarray) -> None:
     subsets = (Subset(subset).name.lower() for subset in raw.subsets)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for name, label, subset, row in zip(raw.names, labels, subsets, rows, strict=True):
+        groups = [[group] for group in raw.groups] if any(raw.groups) else [[]] * len(rows)
+        table.writerow([*COLUMNS, *(GROUP if any(raw.groups) else ())])
+        every = zip(raw.names, labels, subsets, rows, groups, strict=True)
+        for name, label, subset, row, group in every:
             md5 = row["md5"].tobytes()
             digest = md5.hex() if any(md5) else ""
-            table.writerow([show(name), label, subset, row["width"], row["height"], digest])
+            values = [show(name), label, subset, row["width"], row["height"], digest]
+            table.writerow(values + group)
 
 
 def describe(raw: RawImages, image_px: int) -> dict[str, Any]:

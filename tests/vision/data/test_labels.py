@@ -9,7 +9,8 @@ from tests.skips import skip_without
 from tests.vision.data.pictures import BLUE, RED, write_folder, write_tar_gz
 from vision.base.errors import DataError, SourceError
 from vision.base.files import read_json
-from vision.data.dataset import Subset
+from vision.data.dataset import FILES, Subset
+from vision.data.files_table import read_columns
 from vision.data.labels import Row, find_labelled, read_table
 from vision.data.sources import open_user_images
 from vision.data.storing import save_raw
@@ -61,6 +62,11 @@ def test_imagenettes_table_is_read() -> None:
         Row("train/a.JPEG", "n01", TRAIN),
         Row("b", "n01", VAL),
     ]
+
+
+def test_a_table_may_say_which_images_belong_together() -> None:
+    rows = read_table("t.csv", b"image,label,Group ID\na.png,cat, p 7\nb.png,cat,\n")
+    assert [row.group for row in rows] == ["p 7", ""]
 
 
 def test_subsets_are_known_by_all_their_names() -> None:
@@ -148,6 +154,15 @@ def test_kaggles_table_and_its_test_images_without_labels_are_read(
     assert manifest["unlabelled"]["count"] == 4
     assert manifest["labels"]["name"] == "train.csv"
     assert read_json(Path("data/raw/classes.json")) == ["0", "1"]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_groups_of_a_table_stand_beside_the_files_that_are_stored(tmp_path: Path) -> None:
+    table = b"file,label,group\n1,a,p\n2,b,q\n3,a,p\n4,b,\n"
+    files = {"1.jpg": RED, "2.jpg": BLUE, "3.jpg": b"", "4.jpg": BLUE, "t.csv": table}
+    save(write_folder(tmp_path / "pets", files), "t.csv", broken="skip")
+    stored = Path("data/raw") / FILES
+    assert read_columns(stored, "file", "group") == [["1.jpg", "2.jpg", "4.jpg"], ["p", "q", ""]]
 
 
 @pytest.mark.usefixtures("workspace")
