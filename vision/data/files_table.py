@@ -12,9 +12,15 @@ def read_columns(path: Path, *names: str) -> list[list[str]]:
     Raises:
         DataError: it is damaged.
     """
+    columns: list[list[str]] = [[] for _ in names]
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (csv.Error, UnicodeDecodeError) as error:
+            table = csv.reader(file)
+            header = next(table, [])
+            places = [header.index(name) if name in header else None for name in names]
+            for row in table:
+                for column, place in zip(columns, places, strict=True):
+                    column.append("" if place is None else row[place])
+    except (csv.Error, IndexError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}): run dvc repro download") from None
-    return [[row.get(name) or "" for row in rows] for name in names]
+    return columns
