@@ -195,7 +195,9 @@ class WholeBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance, self.momentum or 0.0)
 
 
-def measure_loss(logits: Tensor, labels: Tensor, n_whole: int, label_smoothing: float) -> Tensor:
+def measure_loss(
+    logits: Tensor, labels: Tensor, n_whole: int, label_smoothing: float = 0.0
+) -> Tensor:
     """Return this share's part of the mean loss over a batch of `n_whole` images."""
     if count_processes() == 1:
         return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)

@@ -41,7 +41,7 @@ class Epoch:
     """One row of the history; accuracies are fractions, losses are nats per image."""
 
     epoch: int
-    train_loss: float  # running mean over the epoch, on the images as augmented
+    train_loss: float  # cross-entropy, mean over the epoch, on the images as augmented
     train_accuracy: float
     val_loss: float
     val_accuracy: float
@@ -254,12 +254,13 @@ class Trainer:
             n_whole: images of the batch; `x` has this process's share of them.
 
         Returns:
-            The share's part of the mean loss, () nats, and its logits, (B, classes).
+            The share's part of the mean cross-entropy, () nats, which label smoothing has no part
+            in, so that it compares with validation's; and its logits, (B, classes).
         """
         with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
             logits = network(x)
-        smoothing = self.params.label_smoothing
-        loss = measure_loss(logits.float(), labels, n_whole, smoothing)
+        logits, smoothing = logits.float(), self.params.label_smoothing
+        loss = measure_loss(logits, labels, n_whole, smoothing)
         self.optimizer.zero_grad()
         loss.backward()
         add_up(w.grad for w in self.model.parameters() if w.grad is not None)
@@ -267,7 +268,9 @@ class Trainer:
         self.schedule.step()
         if self.average:
             self.average.update_parameters(self.model)
-        return loss.detach(), logits.detach()
+        logits = logits.detach()
+        plain = measure_loss(logits, labels, n_whole) if smoothing else loss
+        return plain.detach(), logits
 
     def validate(self, data: ImageSet, title: str) -> tuple[float, float]:
         """Return mean loss and accuracy, without augmentation or label smoothing.

@@ -81,6 +81,12 @@ def test_the_first_loss_of_an_untrained_network_is_that_of_guessing() -> None:
     assert result.history[0].train_loss == pytest.approx(math.log(3), abs=0.4)
 
 
+def test_the_loss_in_training_is_that_without_label_smoothing() -> None:
+    still = {"epochs": 1, "batch_size": len(TRAIN), "learning_rate": 1e-9}
+    (smoothed, _), (plain, _) = run(label_smoothing=0.5, **still), run(**still)
+    assert smoothed.history[0].train_loss == plain.history[0].train_loss
+
+
 def test_batches_larger_than_the_data_are_one_batch() -> None:
     result, _ = run(batch_size=1000, epochs=1)
     assert len(result.history) == 1
