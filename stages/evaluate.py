@@ -1,12 +1,14 @@
-"""Judge a trained model on the test images, which nothing before this stage reads.
+"""Evaluate a trained model on the test images, which nothing before this stage reads.
 
 Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: metrics.json, with the
-accuracies of further seeds, and the logits of every val and test image; for `dvc plots`
+accuracies of further seeds, the logits of every val and test image, and calibration.json, the
+temperature that makes the model's confidence fit its accuracy on validation; for `dvc plots`
 data/confusions/NAME.csv; and, with seconds that differ between equal runs, data/costs/NAME.json.
 Run: python -m stages.evaluate paper
 """
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,13 @@ import torch
 from torch import nn
 
 from stages.runner import run_stage
-from vision.base.files import write_array, write_json, write_rows
+from vision.base.files import sha256_of, write_array, write_json, write_rows
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import ImageSet, load_split
+from vision.evaluation.calibration import fit_temperature
 from vision.evaluation.cost import measure_cost
 from vision.evaluation.metrics import measure
+from vision.evaluation.probabilities import check_finite
 from vision.models.inference import Classifier, predict_logits, prepare_device
 from vision.models.networks import ModelSpec, load_model
 from vision.schema.evaluate import EvaluateParams
@@ -53,6 +57,9 @@ def main(name: str) -> None:
     write_array(out / "val_logits.npy", val_logits)
     write_array(out / "test_logits.npy", logits)
     write_json(out / "metrics.json", metrics)
+    temperature = asdict(fit_temperature(val_logits, val.get_labels()))
+    path = MODELS_DIR / name / "best.safetensors"
+    write_json(out / "calibration.json", temperature | {"model_sha256": sha256_of(path)})
     write_rows(CONFUSIONS_DIR / f"{name}.csv", name_predictions(test, logits))
     cost = measure_cost(MODELS_DIR / name / "best.safetensors", Classifier(best, spec).eval())
     write_json(COSTS_DIR / f"{name}.json", cost)
@@ -61,9 +68,16 @@ def main(name: str) -> None:
 def predict(
     model: nn.Module, spec: ModelSpec, data: ImageSet, params: EvaluateParams
 ) -> np.ndarray:
-    """Return the logits: (n, classes) float32."""
+    """Return the logits: (n, classes) float32.
+
+    Raises:
+        PipelineError: some are not finite.
+    """
     model.to(prepare_device()).to(memory_format=torch.channels_last)
-    return predict_logits(model, spec, data, params.batch_size, f"predict epoch {spec.epoch}")
+    title = f"predict epoch {spec.epoch}"
+    logits = predict_logits(model, spec, data, params.batch_size, title)
+    check_finite(logits, f"{spec.architecture}, epoch {spec.epoch}")
+    return logits
 
 
 def measure_accuracy(logits: np.ndarray, data: ImageSet) -> float:

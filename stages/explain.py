@@ -1,7 +1,7 @@
 """Find out where a trained model looks, in test images that it gets right and wrong.
 
-Reads data/raw, data/split, data/models/NAME, data/predictions/NAME/test_logits.npy; writes
-data/explanations/NAME.
+Reads data/raw, data/split, data/models/NAME, of data/predictions/NAME test_logits.npy and
+calibration.json; writes data/explanations/NAME.
 Run: python -m stages.explain paper
 """
 
@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from stages.runner import run_stage
-from vision.base.files import read_array, write_array, write_json
+from vision.base.files import read_array, read_json, write_array, write_json
 from vision.base.params import load_section
 from vision.data.dataset import load_split
 from vision.evaluation.attention import explain, find_layer
-from vision.evaluation.gallery import decide, find_mistakes
+from vision.evaluation.gallery import find_mistakes
+from vision.evaluation.probabilities import Scores, score
 from vision.models.networks import load_model
 from vision.schema.explain import ExplainParams
 
@@ -29,8 +30,10 @@ def main(name: str) -> None:
     model, spec = load_model(MODELS_DIR / name / "best.safetensors")
     test = load_split("test")
     logits, labels = read_array(PREDICTIONS_DIR / name / "test_logits.npy"), test.get_labels()
-    right = find_surest_of_each_class(logits, labels, params.images)
-    wrong = [mistake.position for mistake in find_mistakes(logits, labels, params.images)]
+    temperature = read_json(PREDICTIONS_DIR / name / "calibration.json")["temperature"]
+    scores = score(logits, labels, temperature)
+    right = find_surest_of_each_class(scores, labels, params.images)
+    wrong = [mistake.position for mistake in find_mistakes(scores, labels, params.images)]
     found = find_layer(model, spec)
     facts = {"layer": found[0] if found else None, "right": right, "wrong": wrong}
     write_json(out / "images.json", facts)
@@ -38,18 +41,17 @@ def main(name: str) -> None:
     maps = np.zeros((0, 1, 1), np.float32)
     if found and len(positions):
         images = np.asarray(test.images[test.indices[positions]])
-        maps = explain(model, spec, images, logits[positions].argmax(1), found[1])
+        maps = explain(model, spec, images, scores.predicted[positions], found[1])
     write_array(out / "maps.npy", maps)
 
 
-def find_surest_of_each_class(logits: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
+def find_surest_of_each_class(scores: Scores, labels: np.ndarray, count: int) -> list[int]:
     """Return right predictions, the surest of each class, from the first class on."""
-    confidence, predicted = decide(logits)
     chosen = []
-    for label in range(logits.shape[1]):
-        right = np.flatnonzero((labels == label) & (predicted == label))
+    for label in np.unique(labels):
+        right = np.flatnonzero((labels == label) & scores.right)
         if len(right):
-            chosen.append(int(right[np.argmax(confidence[right])]))
+            chosen.append(int(right[np.argmax(scores.confidence[right])]))
     return chosen[:count]
 
 

@@ -122,8 +122,8 @@ def test_wrong_labels_and_rare_classes_are_named_in_the_report() -> None:
     write_params(str(write_zip(Path("photos.zip"), files)), split=fractions)
     run_all()
     with Path("reports/predictions.csv").open(newline="") as table:
-        judged = {row["file"]: row for row in csv.DictReader(table)}
-    found = wrong & {name for name, row in judged.items() if row["fc"] != row["label"]}
+        judged = {row["path"]: row for row in csv.DictReader(table)}
+    found = wrong & {name for name, row in judged.items() if row["prediction"] != row["label"]}
     assert found == wrong & judged.keys() != set()
     report = Path("reports/report.md").read_text()
     assert "In train alone, for too few images | owl (2 images)" in report

@@ -80,11 +80,17 @@ def test_what_models_say_of_each_file_is_listed(plotted):
     tree = plotted[0]
     with (tree / "reports/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == [f"photos/{row}.png" for row in range(120)]
-    assert [row["part"] for row in rows] == ["val"] * 60 + ["test"] * 60
+    assert [row["model"] for row in rows[::120]] == list(MODELS)
+    rows = [row for row in rows if row["model"] == "paper"]
+    assert [row["path"] for row in rows] == [f"photos/{row}.png" for row in range(120)]
+    assert [row["split"] for row in rows] == ["val"] * 60 + ["test"] * 60
+    assert [row["near_duplicate_of"] for row in rows[59:62]] == ["", "photos/0.png", ""]
     logits = read_array(tree / "data/predictions/paper/test_logits.npy")
-    assert [row["paper"] for row in rows[60:]] == [CLASSES[i] for i in logits.argmax(1)]
-    right = [row["label"] == row["paper"] for row in rows[60:]]
+    assert [row["prediction"] for row in rows[60:]] == [CLASSES[i] for i in logits.argmax(1)]
+    right = [row["label"] == row["prediction"] for row in rows[60:]]
+    for row, is_right in zip(rows[60:], right, strict=True):
+        same = row["calibrated_confidence"] == row["label_probability"]
+        assert same == is_right
     accuracy = read_json(tree / "reports/metrics.json")["models"]["paper"]["test_accuracy"]
     assert sum(right) / 60 == pytest.approx(accuracy)
 
@@ -92,12 +98,14 @@ def test_what_models_say_of_each_file_is_listed(plotted):
 def test_the_report_names_the_files_of_mistakes_and_of_labels_in_doubt(plotted):
     tree = plotted[0]
     with (tree / "reports/predictions.csv").open(newline="") as file:
-        wrong = {row["file"] for row in csv.DictReader(file) if row["paper"] != row["label"]}
+        rows = [row for row in csv.DictReader(file) if row["model"] == "paper"]
+    wrong = {row["path"] for row in rows if row["prediction"] != row["label"]}
     text = (tree / "reports/report.md").read_text()
     (doubts,) = re.findall(r"\| File \| Part \|.*?\n\n", text, re.DOTALL)
     listed = re.findall(r"^\| (photos/\d+\.png) \| (val|test) \|", doubts, re.MULTILINE)
     assert {part for _, part in listed} == {"val", "test"}
     assert {file for file, _ in listed} <= wrong
+    assert {file for file, _ in listed} == {row["path"] for row in rows if row["in_doubt"]}
     (alt,) = re.findall(r"!\[([^\]]*)\]\(figures/mistakes-paper\.png\)", text)
     assert {*re.findall(r"photos/\d+\.png", alt)} <= wrong
 

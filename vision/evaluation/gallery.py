@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.special import softmax
+
+from vision.evaluation.probabilities import Scores, score
 
 TILE_PX = 48  # side of a tile at most; smaller images are shown as they are
 COLUMNS = 24  # of tiles in a sheet
@@ -37,42 +38,41 @@ class Sheet:
     tiles: dict[tuple[int, int], list[int]]
 
 
-def find_mistakes(logits: np.ndarray, labels: np.ndarray, count: int) -> list[Mistake]:
+def find_mistakes(scores: Scores, labels: np.ndarray, count: int) -> list[Mistake]:
     """Return the wrong predictions with the highest confidence, the surest first.
 
     Args:
-        logits: (n, classes) float32.
         labels: (n,) indices of classes.
     """
-    confidence, predicted = decide(logits)
-    wrong = np.flatnonzero(predicted != labels)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    wrong = np.flatnonzero(scores.predicted != labels)
+    surest = wrong[np.argsort(-scores.confidence[wrong], kind="stable")][:count]
     return [
-        Mistake(int(i), int(labels[i]), int(predicted[i]), float(confidence[i])) for i in surest
+        Mistake(int(i), int(labels[i]), int(scores.predicted[i]), float(scores.confidence[i]))
+        for i in surest
     ]
 
 
 def pick_by_cell(
-    logits: np.ndarray, labels: np.ndarray, per_cell: int, limit: int
+    scores: Scores, labels: np.ndarray, per_cell: int, limit: int
 ) -> dict[tuple[int, int], list[int]]:
     """Return test images for the cells of a confusion matrix, (true, predicted).
 
     Mistakes come the surest first, right predictions the least sure first. Where all cells
     together would hold more than `limit` images, those with the fewest images go without.
     """
-    confidence, predicted = decide(logits)
-    cells: dict[tuple[int, int], list[int]] = {}
-    for true, guess in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
-        inside = np.flatnonzero((labels == true) & (predicted == guess))
-        sureness = confidence[inside] * (1 if true == guess else -1)
-        cells[true, guess] = inside[np.argsort(sureness, kind="stable")].tolist()
+    predicted = scores.predicted
+    sureness = scores.confidence * np.where(predicted == labels, 1, -1)
+    order = np.lexsort((sureness, predicted, labels))
+    cells = np.stack([labels[order], predicted[order]], 1)
+    starts = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
+    groups = np.split(order, starts) if len(order) else []
     kept: dict[tuple[int, int], list[int]] = {}
-    for cell in sorted(cells, key=lambda cell: (-len(cells[cell]), cell)):
-        chosen = cells[cell][:per_cell]
+    for group in sorted(groups, key=len, reverse=True):  # stable: in the order of the cells
+        chosen = group[:per_cell].tolist()
         if limit < len(chosen):
             break
         limit -= len(chosen)
-        kept[cell] = chosen
+        kept[int(labels[chosen[0]]), int(predicted[chosen[0]])] = chosen
     return dict(sorted(kept.items()))
 
 
@@ -99,5 +99,5 @@ def make_sheet(read: Callable[[int], np.ndarray], cells: dict[tuple[int, int], l
 
 def decide(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the confidence and the class of each prediction."""
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    return probabilities.max(1), probabilities.argmax(1)
+    scores = score(logits, np.zeros(len(logits), np.int64))
+    return scores.confidence, scores.predicted

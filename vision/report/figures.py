@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from vision.evaluation.calibration import N_BINS, trace_coverage
-from vision.evaluation.gallery import Mistake, decide
+from vision.evaluation.gallery import Mistake
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
 from vision.report.words import shorten
@@ -221,12 +221,11 @@ def draw_confidence(results: Results) -> Figure:
     figure, panels = _make_panels(len(results.runs))
     edges = np.linspace(0, 100, N_BINS + 1)
     for axes, run in zip(panels.flat, results.runs, strict=False):
-        confidence, predicted = decide(run.test_logits)
-        right = predicted == results.images.test_labels
-        parts = [100 * confidence[right], 100 * confidence[~right]]
+        scores = results.score(run)
+        parts = [100 * scores.confidence[scores.right], 100 * scores.confidence[~scores.right]]
         looks: dict[str, Any] = {"color": [BLUE, VERMILLION], "label": ["right", "wrong"]}
         axes.hist(parts, edges, stacked=True, **looks)
-        axes.set(title=_label(run), xlabel="confidence (%)", xlim=(0, 100))
+        axes.set(title=_label(run), xlabel="calibrated confidence (%)", xlim=(0, 100))
     for axes in panels[:, 0]:
         axes.set_ylabel("test images")
     handles, _ = panels[0, 0].get_legend_handles_labels()
@@ -239,7 +238,7 @@ def draw_coverage(results: Results) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.2))
     axes = figure.subplots()
     for number, run in enumerate(results.runs):
-        coverage, accuracy = trace_coverage(run.test_logits, results.images.test_labels)
+        coverage, accuracy = trace_coverage(results.score(run))
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(100 * coverage, 100 * accuracy, color=colour, label=_label(run))
     axes.set(xlabel="share of the images that are decided (%)", ylabel="accuracy on them (%)")

@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vision.evaluation.calibration import N_BINS
+from vision.evaluation.calibration import N_BINS, SIMULATIONS
 from vision.evaluation.gallery import Mistake, Sheet, make_sheet, pick_by_cell
 from vision.report.blocks import Block, Items, Matrix, Picture, Report, Section, Text
 from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS
@@ -29,6 +29,7 @@ from vision.report.tables import (
     list_figure_4,
     list_models,
     list_pairs,
+    list_probabilities,
     list_recipes,
     list_robustness,
     list_scores,
@@ -38,6 +39,7 @@ from vision.report.tables import (
 from vision.report.words import (
     describe_calibration,
     describe_curves,
+    describe_doubts,
     describe_duplicates,
     describe_failures,
     describe_robustness,
@@ -73,15 +75,14 @@ MCNEMAR = (
     "of the choice of test images; another seed is another matter."
 )
 CALIBRATION = (
-    f"Confidence is the largest of the predicted probabilities. The error is the expected "
-    f"calibration error: the mean distance of accuracy from confidence in {N_BINS} bins of equal "
-    f"width, weighted by their images; the figure leaves out bins of fewer than {FEWEST_IN_BIN}. "
-    "The temperature that divides the logits is chosen on validation; it changes no prediction."
-)
-DOUBTS = (
-    "That is the criterion of confident learning (Northcutt et al., 2021, as cleanlab has it); "
-    "many of these labels are right and the model is not. No label was changed, and none counts "
-    "less."
+    "Confidence is the largest of the predicted probabilities. ECE is the expected calibration "
+    f"error: the mean distance of accuracy from confidence in {N_BINS} bins of equal width, "
+    f"weighted by their images; the figure leaves out bins of fewer than {FEWEST_IN_BIN}. It is "
+    "above 0 by chance alone, so it is set beside that of a perfectly calibrated model: images "
+    "that are right with the probability that the model's confidence says, simulated "
+    f"{SIMULATIONS} times. The temperature that divides the logits is chosen on validation; it "
+    "changes no prediction. Outside this section, in predictions.csv and in `pipeline predict`, "
+    "confidence is calibrated: after temperature scaling."
 )
 CORRUPTIONS = (
     "Kinds and degrees follow CIFAR-10-C (Hendrycks and Dietterich, 2019), but were made here, "
@@ -235,14 +236,14 @@ def _build_calibration(results: Results) -> Section:
     picture = Picture(
         file="calibration.png",
         caption="Accuracy by confidence, before and after temperature scaling; below the dotted "
-        "line a model is too sure of itself",
+        "line a model is overconfident",
         alt=f"Accuracy by confidence, a panel each for {names}; the table has the summary.",
         marks=results.mark(),
     )
     items = [(run.label, describe_calibration(run, results)) for run in results.runs]
     confidence = Picture(
         file="confidence.png",
-        caption="Test images by the confidence of their prediction",
+        caption="Test images by the calibrated confidence of their prediction",
         alt=f"Histograms of the confidence of right and wrong predictions, a panel for {names}.",
         marks=results.mark(),
     )
@@ -253,6 +254,7 @@ def _build_calibration(results: Results) -> Section:
         marks=results.mark(),
     )
     blocks: list[Block] = [Items(items), list_calibration(results), picture, confidence, coverage]
+    blocks.append(list_probabilities(results))
     return Section("Calibration", [*blocks, Text(CALIBRATION)])
 
 
@@ -286,22 +288,16 @@ def _build_duplicates(results: Results) -> Section:
 
 def _build_label_issues(results: Results) -> list[Section]:
     issues, best = results.label_issues, results.best
-    if not issues:
-        return []
-    rows = results.images.judged_rows
-    picture = Picture(
-        file="label-issues.png",
-        caption=f"The images whose label {best.label} doubts most",
-        alt="Images with their label and what they are taken for: "
-        + _list_mistakes(results, issues[:SHOWN], rows),
-        marks=results.mark(best),
-    )
-    words = (
-        f"{best.label} puts {len(issues):,} of {len(rows):,} val and test images "
-        f"({percent(len(issues) / len(rows))}) in "
-        "another class with more confidence than it has on average in that class. " + DOUBTS
-    )
-    blocks: list[Block] = [Text(words, results.mark(best)), picture, list_doubts(results)]
+    blocks: list[Block] = [Text(describe_doubts(results), results.mark(best))]
+    if issues:
+        picture = Picture(
+            file="label-issues.png",
+            caption=f"The images whose label {best.label} doubts most",
+            alt="Images with their label and what they are taken for: "
+            + _list_mistakes(results, issues[:SHOWN], results.images.judged_rows),
+            marks=results.mark(best),
+        )
+        blocks += [picture, list_doubts(results)]
     return [Section("Labels in doubt", blocks)]
 
 
@@ -380,7 +376,7 @@ def draw_sheets(results: Results) -> dict[str, Sheet]:
     """Return, by model, the images behind the cells of its confusion matrix."""
     sheets = {}
     for run in results.runs:
-        cells = pick_by_cell(run.test_logits, results.images.test_labels, PER_CELL, PER_SHEET)
+        cells = pick_by_cell(results.score(run), results.images.test_labels, PER_CELL, PER_SHEET)
         sheets[run.name] = make_sheet(results.images.read_test, cells)
     return sheets
 

@@ -14,9 +14,15 @@ from vision.base.errors import DataError
 from vision.base.files import read_array, read_json
 from vision.data.dataset import FILES, RAW_DIR, SPLIT_DIR
 from vision.data.files_table import read_columns
-from vision.evaluation.calibration import Calibration, fit_temperature, measure_calibration
+from vision.evaluation.calibration import (
+    Calibration,
+    Temperature,
+    fit_temperature,
+    measure_calibration,
+)
 from vision.evaluation.gallery import Mistake, find_mistakes
-from vision.evaluation.label_issues import find_label_issues
+from vision.evaluation.label_issues import WEAK, find_label_issues
+from vision.evaluation.probabilities import Scores, check_finite, score
 from vision.evaluation.significance import Mean, Pair, bound_mean, compare_pairs
 from vision.report.paper import SOURCE
 from vision.schema.report import ModelsParams
@@ -40,6 +46,7 @@ class Images:
     manifest: dict[str, Any]
     classes: tuple[str, ...]  # each on one line
     split: dict[str, Any]
+    class_counts: dict[str, list[int]]  # images of each class in train, val and test
     val_labels: np.ndarray  # (n,) int64, in the order of the predictions
     test_labels: np.ndarray
     all_pixels: np.ndarray | shards.Images  # (N, P, P, 3) uint8, of the whole data set, on disk
@@ -82,6 +89,7 @@ class Run:
     robustness: dict[str, Any]
     explained: dict[str, Any]  # the layer, and the test images that were looked into
     maps: np.ndarray  # (n, h, w) float32 in 0..1: of the right ones, then of the wrong ones
+    temperature: Temperature | None = None  # None in results of before it was kept
 
     @property
     def rests_on_stand_in(self) -> bool:
@@ -133,20 +141,70 @@ class Results:
         labels = self.images.test_labels
         return compare_pairs({run.name: run.test_logits.argmax(1) == labels for run in self.runs})
 
+    @cached_property
+    def temperatures(self) -> dict[str, Temperature]:
+        """What each model's logits are to be divided by; validation alone chooses it."""
+        labels = self.images.val_labels
+        return {
+            run.name: run.temperature or fit_temperature(run.val_logits, labels)
+            for run in self.runs
+        }
+
     def find_temperature(self, run: Run) -> float:
-        """Return what a model's logits are to be divided by; validation alone chooses it."""
-        return fit_temperature(run.val_logits, self.images.val_labels)
+        return self.temperatures[run.name].temperature
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str, float], Scores]:
+        return {}
+
+    def score(self, run: Run, subset: str = "test", temperature: float | None = None) -> Scores:
+        """Return what a model says of each val or test image, its confidence calibrated.
+
+        Args:
+            temperature: another than the model's; 1 leaves the confidence as trained.
+        """
+        by = self.find_temperature(run) if temperature is None else temperature
+        if (key := (run.name, subset, by)) not in self._scores:
+            logits, labels = (
+                (run.test_logits, self.images.test_labels)
+                if subset == "test"
+                else (run.val_logits, self.images.val_labels)
+            )
+            self._scores[key] = score(logits, labels, by)
+        return self._scores[key]
+
+    @cached_property
+    def _calibrations(self) -> dict[tuple[str, float], Calibration]:
+        return {}
 
     def calibrate(self, run: Run, temperature: float = 1.0) -> Calibration:
         """Return how a model's confidence fits the test images."""
-        return measure_calibration(run.test_logits, self.images.test_labels, temperature)
+        if (key := (run.name, temperature)) not in self._calibrations:
+            found = measure_calibration(self.score(run, "test", temperature))
+            self._calibrations[key] = found
+        return self._calibrations[key]
 
     def find_mistakes(self, run: Run, count: int) -> list[Mistake]:
-        return find_mistakes(run.test_logits, self.images.test_labels, count)
+        return find_mistakes(self.score(run), self.images.test_labels, count)
+
+    @property
+    def doubter_accuracy(self) -> float:
+        """The accuracy, on val and test images, of the model that doubts labels."""
+        right = [self.score(self.best, subset).right for subset in ("val", "test")]
+        return float(np.concatenate(right).mean())
+
+    @property
+    def is_too_weak(self) -> bool:
+        return self.doubter_accuracy < WEAK
 
     @cached_property
     def label_issues(self) -> list[Mistake]:
-        """Images of `judged_rows` whose label may be wrong, as the best model has it."""
+        """Images of `judged_rows` whose label may be wrong, as the best model has it.
+
+        None where it is too weak to tell.
+        """
+        if self.is_too_weak:
+            return []
         temperature = self.find_temperature(self.best)
         logits = np.concatenate([self.best.val_logits, self.best.test_logits])
         labels = np.concatenate([self.images.val_labels, self.images.test_labels])
@@ -178,10 +236,15 @@ def load_results(models: ModelsParams) -> Results:
     val_rows, test_rows = (
         _read(SPLIT_DIR / f"{subset}.npy", "split", read_array) for subset in ("val", "test")
     )
+    split: dict[str, Any] = _read(SPLIT_DIR / "summary.json", "split")
     images = Images(
         manifest=_read(RAW_DIR / "manifest.json", "download"),
         classes=tuple(one_line(name) for name in names),
-        split=_read(SPLIT_DIR / "summary.json", "split"),
+        split=split,
+        class_counts={
+            subset: [split[subset]["per_class"][name] for name in names]
+            for subset in ("train", "val", "test")
+        },
         val_labels=labels[val_rows],
         test_labels=labels[test_rows],
         all_pixels=_read(RAW_DIR / "images", "download", shards.open_images),
@@ -205,19 +268,33 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
     judged, predictions = f"evaluate@{name}", PREDICTIONS_DIR / name
     metrics: dict[str, Any] = _read(predictions / "metrics.json", judged)
     scores = [metrics["per_class"][each] for each in classes]
+    logits = {
+        subset: _read(predictions / f"{subset}_logits.npy", judged, read_array)
+        for subset in ("val", "test")
+    }
+    for subset, values in logits.items():
+        check_finite(values, f"{name}, {subset}")
     return Run(
         name=name,
         history=_read(training / "history.csv", trained, pd.read_csv),
         training=_read(training / "summary.json", trained),
         timing=_read(TIMINGS_DIR / f"{name}.json", trained),
         metrics=metrics | {"per_class": scores},
-        val_logits=_read(predictions / "val_logits.npy", judged, read_array),
-        test_logits=_read(predictions / "test_logits.npy", judged, read_array),
+        val_logits=logits["val"],
+        test_logits=logits["test"],
         cost=_read(COSTS_DIR / f"{name}.json", judged),
         robustness=_read(ROBUSTNESS_DIR / f"{name}.json", f"robustness@{name}"),
         explained=_read(EXPLANATIONS_DIR / name / "images.json", f"explain@{name}"),
         maps=_read(EXPLANATIONS_DIR / name / "maps.npy", f"explain@{name}", read_array),
+        temperature=_read_temperature(predictions / "calibration.json"),
     )
+
+
+def _read_temperature(path: Path) -> Temperature | None:
+    if not path.exists():  # `evaluate` did not always write it
+        return None
+    found = read_json(path)
+    return Temperature(found["temperature"], found["n_val"], found["n_wrong"])
 
 
 def _read(path: Path, stage: str, read: Callable[[Path], T] = read_json) -> T:

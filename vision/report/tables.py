@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from vision.evaluation.gallery import decide
+from vision.evaluation.probabilities import FEWEST_FOR_TOP, summarise_probabilities
 from vision.report.blocks import Items, Table
 from vision.report.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Scores
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
@@ -255,21 +256,42 @@ def list_doubts(results: Results) -> Table:
     return Table(caption, header, rows, results.mark(best), n_left=4, is_sortable=True)
 
 
-def list_predictions(results: Results) -> list[dict[str, str]]:
-    """Return a row for each val and test image: its file, its label, and what models say."""
+def list_predictions(results: Results) -> pd.DataFrame:
+    """Return what each model says of each val and test image, a row each: predictions.csv."""
     images = results.images
-    labels = np.concatenate([images.val_labels, images.test_labels])
-    parts = ["val"] * len(images.val_rows) + ["test"] * len(images.test_rows)
-    rows = [
-        {"file": images.names[row], "part": part, "label": images.classes[label]}
-        for row, part, label in zip(images.judged_rows.tolist(), parts, labels, strict=True)
+    classes, labels = (
+        np.array(images.classes),
+        np.concatenate([images.val_labels, images.test_labels]),
+    )
+    rows = images.judged_rows.tolist()
+    facts = {
+        "path": [images.names[row] for row in rows],
+        "split": ["val"] * len(images.val_rows) + ["test"] * len(images.test_rows),
+        "label": classes[labels],
+    }
+    doubted = {issue.position for issue in results.label_issues}
+    twins = {pair["test_row"]: pair["train_row"] for pair in results.duplicates["pairs"]}
+    notes = {
+        "in_doubt": ["yes" if position in doubted else "" for position in range(len(rows))],
+        "near_duplicate_of": [images.names[twins[row]] if row in twins else "" for row in rows],
+    }
+    said = [
+        pd.DataFrame(facts | {"model": run.name} | _list_said(results, run, classes) | notes)
+        for run in results.runs
     ]
-    for run in results.runs:
-        confidence, predicted = decide(np.concatenate([run.val_logits, run.test_logits]))
-        for row, sure, guess in zip(rows, confidence, predicted, strict=True):
-            row[run.name] = images.classes[guess]
-            row[f"{run.name} confidence"] = f"{sure:.4f}"
-    return rows
+    return pd.concat(said, ignore_index=True)
+
+
+def _list_said(results: Results, run: Run, classes: np.ndarray) -> dict[str, np.ndarray]:
+    plain, scaled = (
+        [results.score(run, subset, by) for subset in ("val", "test")] for by in (1.0, None)
+    )
+    return {
+        "prediction": classes[np.concatenate([each.predicted for each in plain])],
+        "confidence": np.concatenate([each.confidence for each in plain]),
+        "calibrated_confidence": np.concatenate([each.confidence for each in scaled]),
+        "label_probability": np.concatenate([each.of_label for each in scaled]),
+    }
 
 
 def list_f1(results: Results) -> Table:
@@ -346,15 +368,60 @@ def list_pairs(results: Results) -> Table | None:
 
 
 def list_calibration(results: Results) -> Table:
-    header = ("Model", "Accuracy %", "Confidence %", "Error %", "Temperature", "Error then %")
+    header = (
+        "Model",
+        "Accuracy %",
+        "Mean confidence %",
+        "ECE %",
+        "ECE by chance %",
+        "Temperature",
+        "ECE after scaling %",
+        "Then by chance %",
+    )
     rows: list[tuple[str, ...]] = []
     for run in results.runs:
-        temperature = results.find_temperature(run)
-        plain, scaled = results.calibrate(run), results.calibrate(run, temperature)
-        figures = (run.metrics["accuracy"], plain.mean_confidence, plain.error)
-        rows.append((run.label, *map(share, figures), f"{temperature:.2f}", share(scaled.error)))
-    caption = "Mean confidence and expected calibration error, test images"
+        found = results.temperatures[run.name]
+        plain, scaled = results.calibrate(run), results.calibrate(run, found.temperature)
+        figures = (run.metrics["accuracy"], plain.mean_confidence, plain.error, plain.luck.mean)
+        after = (f"{found.temperature:.2f}", share(scaled.error), share(scaled.luck.mean))
+        rest = after if found.is_fitted else (NONE,) * len(after)
+        rows.append((run.label, *map(share, figures), *rest))
+    caption = (
+        "Confidence as trained, and expected calibration error (ECE), test images; by chance: the "
+        "mean ECE of a model that is right exactly as often as its confidence says"
+    )
     return Table(caption, header, rows, results.mark())
+
+
+def list_probabilities(results: Results) -> Table:
+    """List the proper scores of the predicted probabilities, before and after scaling."""
+    n_classes = len(results.images.classes)
+    has_top = n_classes >= FEWEST_FOR_TOP
+    header = ("Model", "Log loss", "Brier", "Log loss, scaled", "Brier, scaled")
+    rows: list[tuple[str, ...]] = []
+    for run in results.runs:
+        plain, scaled = (
+            summarise_probabilities(results.score(run, "test", by), n_classes) for by in (1.0, None)
+        )
+        scores = [f"{each[key]:.3f}" for each in (plain, scaled) for key in ("log_loss", "brier")]
+        top = (share(plain["top_5_accuracy"]),) if has_top else ()
+        rows.append((run.label, *scores, *top))
+    caption = (
+        "Scores of the predicted probabilities, test images: mean log loss in nats and Brier score "
+        "(0 to 2), both the lower the better; scaled: after temperature scaling"
+    )
+    return Table(caption, (*header, *["Top-5 %"] * has_top), rows, results.mark())
+
+
+def list_class_counts(results: Results) -> Table:
+    """List how many images of each class there are in train, val and test."""
+    counts = [results.images.class_counts[subset] for subset in SUBSETS]
+    rows: list[tuple[str, ...]] = [
+        (name, *(f"{n:,}" for n in each))
+        for name, *each in zip(results.images.classes, *counts, strict=True)
+    ]
+    header = ("Class", "Train", "Val", "Test")
+    return Table("Images by class", header, rows, is_sortable=True)
 
 
 def list_robustness(results: Results) -> Table:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vision.evaluation.calibration import FEWEST, Calibration
+from vision.evaluation.label_issues import FEWEST as FEWEST_IMAGES
+from vision.evaluation.label_issues import WEAK
 from vision.evaluation.significance import Pair
 from vision.report.paper import HAND_MADE_GAIN, RECIPE
 from vision.report.runs import Images, Results, Run
 
-CLOSE = 0.02  # between mean confidence and accuracy
 OVERFIT_RISE = 0.05  # of the lowest validation loss; a smaller rise is called no more than that
 
 
@@ -105,18 +107,73 @@ def p_value(p: float) -> str:
 
 def describe_calibration(run: Run, results: Results) -> str:
     """Say how far a model's confidence is from its accuracy, and what temperature scaling gives."""
-    temperature = results.find_temperature(run)
-    plain, scaled = results.calibrate(run), results.calibrate(run, temperature)
-    accuracy = run.metrics["accuracy"]
-    gap = plain.mean_confidence - accuracy
-    habit = "too sure of itself" if gap > 0 else "less sure than it could be"
-    if abs(gap) < CLOSE:
-        habit = "about as sure as it should be"
+    plain = results.calibrate(run)
     return (
-        f"It says {percent(plain.mean_confidence)} on average and is right in {percent(accuracy)}: "
-        f"{habit}. With its logits divided by {temperature:.2f} it says "
-        f"{percent(scaled.mean_confidence)}, and the calibration error goes from "
-        f"{percent(plain.error)} to {percent(scaled.error)}."
+        f"Its mean confidence is {percent(plain.mean_confidence)}, its accuracy "
+        f"{percent(run.metrics['accuracy'])}: {_describe_habit(run, plain)}. "
+        f"{_describe_error(plain)} {_describe_scaling(run, results)}"
+    )
+
+
+def _describe_habit(run: Run, plain: Calibration) -> str:
+    gap = plain.mean_confidence - run.metrics["accuracy"]
+    if run.metrics["accuracy_low"] <= plain.mean_confidence <= run.metrics["accuracy_high"]:
+        return "within the interval of the accuracy"
+    return f"{'over' if gap > 0 else 'under'}confident by {points(gap)}"
+
+
+def _describe_error(plain: Calibration) -> str:
+    luck = plain.luck
+    chance = (
+        f"a perfectly calibrated model would show {percent(luck.mean)} on as many images, up to "
+        f"{percent(luck.high)} by chance"
+    )
+    if plain.error <= luck.high:
+        return f"Its ECE, {percent(plain.error)}, is no sign of miscalibration: {chance}."
+    return f"Its ECE is {percent(plain.error)}; {chance}."
+
+
+def _describe_scaling(run: Run, results: Results) -> str:
+    found = results.temperatures[run.name]
+    if not found.is_fitted:
+        return (
+            f"No temperature was chosen: {found.n_wrong:,} of the {found.n_val:,} validation "
+            f"images are wrong, and it takes {FEWEST} wrong and {FEWEST} right ones."
+        )
+    before, after = results.calibrate(run), results.calibrate(run, found.temperature)
+    scaled = f"Temperature scaling by {found.temperature:.2f}"
+    if after.error >= before.error:
+        return f"{scaled} does not help: the ECE is then {percent(after.error)}."
+    rest = (
+        "as low as chance allows"
+        if after.error <= after.luck.high
+        else f"above the {percent(after.luck.high)} that chance could explain"
+    )
+    return f"{scaled} brings the ECE to {percent(after.error)}, {rest}."
+
+
+def describe_doubts(results: Results) -> str:
+    """Say which labels a model doubts, and how, or that it is too weak to doubt any."""
+    best, n = results.best, len(results.images.judged_rows)
+    accuracy = percent(results.doubter_accuracy)
+    if results.is_too_weak:
+        return (
+            f"{best.label} is right for {accuracy} of the {n:,} val and test images, too few to "
+            f"doubt a label: that takes {percent(WEAK)}."
+        )
+    issues = results.label_issues
+    how = (
+        "A label is in doubt if the predicted class is another one, and its calibrated probability "
+        "is no less than the mean that the model gives this class on the images with its label: "
+        "confident learning (Northcutt et al., 2021), for classes of "
+        f"{FEWEST_IMAGES} images or more."
+    )
+    if not issues:
+        return f"{best.label} doubts none of the labels of the {n:,} val and test images. {how}"
+    return (
+        f"{best.label} doubts {len(issues):,} of the labels of the {n:,} val and test images "
+        f"({percent(len(issues) / n)}). {how} It is itself right for {accuracy} of these images, "
+        "so many of the labels are right. No label was changed, and none counts less."
     )
 
 

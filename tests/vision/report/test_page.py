@@ -122,11 +122,14 @@ def test_verdict_says_where_the_lead_may_be_an_accident():
     )
 
 
-def test_a_model_that_says_more_than_it_knows_is_called_too_sure(tmp_path, monkeypatch):
+def test_a_model_that_says_more_than_it_knows_is_called_overconfident(tmp_path, monkeypatch):
     """The made-up logits lead by 8 and are right in half of the images."""
     results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.5})
     text = describe_calibration(results.runs[0], results)
-    assert re.match(r"It says 99\.\d % on average and is right in \d\d\.\d %: too sure", text)
+    assert re.match(
+        r"Its mean confidence is 99\.\d %, its accuracy \d\d\.\d %: overconfident by \d", text
+    )
+    assert "Temperature scaling by 8." in text
 
 
 def test_verdict_on_one_model_compares_it_with_none():
