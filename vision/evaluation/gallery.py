@@ -30,12 +30,14 @@ class Sheet:
 
     Attributes:
         tiles: (true, predicted) -> numbers of tiles, counted along the rows.
+        notes: what each tile shows.
     """
 
     jpeg: bytes
     columns: int
     rows: int
     tiles: dict[tuple[int, int], list[int]]
+    notes: list[str]
 
 
 def find_mistakes(scores: Scores, labels: np.ndarray, count: int) -> list[Mistake]:
@@ -57,17 +59,18 @@ def pick_by_cell(
 ) -> dict[tuple[int, int], list[int]]:
     """Return test images for the cells of a confusion matrix, (true, predicted).
 
-    Mistakes come the surest first, right predictions the least sure first. Where all cells
-    together would hold more than `limit` images, those with the fewest images go without.
+    In a cell, mistakes come the surest first, right predictions the least sure first. Where all
+    cells together would hold more than `limit` images, right predictions go without before
+    mistakes do, and then the cells with the fewest images.
     """
-    predicted = scores.predicted
-    sureness = scores.confidence * np.where(predicted == labels, 1, -1)
+    predicted, wrong = scores.predicted, scores.predicted != labels
+    sureness = scores.confidence * np.where(wrong, -1, 1)
     order = np.lexsort((sureness, predicted, labels))
     cells = np.stack([labels[order], predicted[order]], 1)
     starts = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
     groups = np.split(order, starts) if len(order) else []
     kept: dict[tuple[int, int], list[int]] = {}
-    for group in sorted(groups, key=len, reverse=True):  # stable: in the order of the cells
+    for group in sorted(groups, key=lambda group: (not wrong[group[0]], -len(group))):
         chosen = group[:per_cell].tolist()
         if limit < len(chosen):
             break
@@ -76,11 +79,16 @@ def pick_by_cell(
     return dict(sorted(kept.items()))
 
 
-def make_sheet(read: Callable[[int], np.ndarray], cells: dict[tuple[int, int], list[int]]) -> Sheet:
+def make_sheet(
+    read: Callable[[int], np.ndarray],
+    cells: dict[tuple[int, int], list[int]],
+    describe: Callable[[int], str],
+) -> Sheet:
     """Draw the images of the cells side by side.
 
     Args:
         read: returns the image, (P, P, 3) uint8, at a position that `cells` holds.
+        describe: says what the image at a position is.
     """
     positions = list(dict.fromkeys(i for chosen in cells.values() for i in chosen))
     side = min(len(read(positions[0])), TILE_PX)
@@ -94,7 +102,7 @@ def make_sheet(read: Callable[[int], np.ndarray], cells: dict[tuple[int, int], l
     sheet.save(file, "JPEG", quality=JPEG_QUALITY)
     numbers = {position: number for number, position in enumerate(positions)}
     tiles = {cell: [numbers[i] for i in chosen] for cell, chosen in cells.items()}
-    return Sheet(file.getvalue(), columns, rows, tiles)
+    return Sheet(file.getvalue(), columns, rows, tiles, [describe(i) for i in positions])
 
 
 def decide(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

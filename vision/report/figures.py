@@ -177,12 +177,21 @@ def _draw_claims(axes: Axes, runs: list[Run]) -> None:
             axes.plot(x, at, "D", mfc=fill, mec=VERMILLION, ms=7, label=label, zorder=2)
 
 
-def draw_f1(results: Results) -> Figure:
-    """Draw F1 by class and model; of many classes, those weakest on average."""
-    scores = [[100 * each["f1"] for each in run.metrics["per_class"]] for run in results.runs]
+def order_by_f1(results: Results) -> list[int]:
+    """Return the classes that test images show, strongest first; of many, those weakest."""
+    scores = [[each["f1"] or 0 for each in run.metrics["per_class"]] for run in results.runs]
     shown = np.flatnonzero([each["support"] for each in results.runs[0].metrics["per_class"]])
     means = np.mean(scores, axis=0)[shown]
     order = shown[np.argsort(means, kind="stable")[:MAX_COUNTS][::-1]]
+    return [int(label) for label in order]
+
+
+def draw_f1(results: Results) -> Figure:
+    """Draw F1 by class and model; of many classes, those weakest on average."""
+    scores = [
+        [100 * (each["f1"] or 0) for each in run.metrics["per_class"]] for run in results.runs
+    ]
+    order = order_by_f1(results)
     y = np.arange(len(order))
     figure = Figure(figsize=(WIDTH, 1.7 + 0.32 * len(order)))
     axes = figure.subplots()
@@ -193,7 +202,7 @@ def draw_f1(results: Results) -> Figure:
         axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=_label(run))
     axes.set_yticks(y, [shorten(results.images.classes[i], 24) for i in order])
     axes.set(xlabel="F1 (%)", ylim=(len(order) - 0.4, -0.6))
-    few = f", the {len(order)} weakest" if len(order) < len(means) else ""
+    few = f", the {len(order)} weakest" if len(order) < len(results.images.classes) else ""
     title = f"F1 by class on the test images{few}"
     _title(figure, title, results.mark(), axes.get_lines())
     return figure

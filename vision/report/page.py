@@ -1,8 +1,10 @@
 """Put the report together and write it as Markdown and as one self-contained HTML page."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,30 @@ from markupsafe import Markup
 
 from vision.evaluation.calibration import N_BINS, SIMULATIONS
 from vision.evaluation.gallery import Mistake, Sheet, make_sheet, pick_by_cell
-from vision.report.blocks import Block, Items, Matrix, Picture, Report, Section, Text
-from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS
+from vision.evaluation.similarity import order_classes
+from vision.report.blocks import (
+    Block,
+    Chart,
+    Difference,
+    Items,
+    Matrix,
+    Picture,
+    Report,
+    Section,
+    Text,
+    Tile,
+    Tiles,
+)
+from vision.report.charts import (
+    chart_calibration,
+    chart_comparison,
+    chart_confidence,
+    chart_coverage,
+    chart_curves,
+    chart_f1,
+    chart_robustness,
+)
+from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, order_by_f1
 from vision.report.paper import FIGURE_4, RECIPE
 from vision.report.runs import Results, Run
 from vision.report.tables import (
@@ -35,6 +59,7 @@ from vision.report.tables import (
     list_scores,
     list_seeds,
     list_stand_ins,
+    measure_robustness,
 )
 from vision.report.words import (
     describe_calibration,
@@ -47,6 +72,7 @@ from vision.report.words import (
     describe_transfer,
     describe_verdict,
     escape_markdown,
+    interval,
     join,
     percent,
 )
@@ -54,6 +80,7 @@ from vision.schema.report import PlotParams
 
 PER_CELL, PER_SHEET = 6, 600  # images behind a cell of a confusion matrix, and behind all of them
 TEMPLATES = Path(__file__).with_name("templates")
+SCRIPTS = ("page.js", "charts.js", "matrix.js")
 
 CHOICE = (
     "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
@@ -154,32 +181,51 @@ def list_epochs(results: Results) -> list[dict[str, Any]]:
 
 def build_report(results: Results, params: PlotParams) -> Report:
     n = len(results.runs)
-    title = f"{describe_source(results.images)}: {n} image classifier{'s' * (n > 1)} judged"
+    title = f"{describe_source(results.images)}: {n} image classifier{'s' * (n > 1)} evaluated"
     sections = [
-        Section("Verdict", [Text(describe_verdict(results), results.mark())]),
-        _build_conditions(results),
+        _build_first(results),
         Section("All models", [list_models(results)]),
         *_compare_with_paper(results),
+        *_build_comparison(results),
         _build_curves(results),
-        _build_comparison(results),
-        _build_calibration(results),
         Section("Classes", [_show_f1(results), list_f1(results), *_show_difference(results)]),
         *(_build_model(results, run, params) for run in results.runs),
+        _build_calibration(results),
         _build_robustness(results),
         Section("Cost", [list_costs(results)]),
         *_build_label_issues(results),
         _build_duplicates(results),
         Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
         Section("Recipes", [list_recipes(results)]),
+        Section("Conditions and provenance", [list_conditions(results)]),
     ]
     return Report(title, sections)
 
 
-def _build_conditions(results: Results) -> Section:
-    blocks: list[Block] = [list_conditions(results)]
+def _build_first(results: Results) -> Section:
+    blocks: list[Block] = [
+        _show_key_figures(results),
+        Text(describe_verdict(results), results.mark()),
+        _show_comparison(results),
+    ]
     if notes := list_stand_ins(results):
         blocks.append(notes)
-    return Section("Conditions", blocks)
+    return Section("Verdict", blocks)
+
+
+def _show_key_figures(results: Results) -> Tiles:
+    run = results.best
+    scaled = results.calibrate(run, results.find_temperature(run))
+    kinds = measure_robustness(run).values()
+    tiles = [
+        Tile("Best model", run.label, f"of {len(results.runs)}" if len(results.runs) > 1 else ""),
+        Tile("Test accuracy", percent(run.metrics["accuracy"]), interval(run.metrics)),
+        Tile("Macro F1", percent(run.metrics["macro_avg"]["f1"]), "mean over the classes"),
+        Tile("ECE", percent(scaled.error), "after temperature scaling"),
+        Tile("Corrupted images", percent(sum(kinds) / len(kinds)), "mean accuracy"),
+        Tile("One image", f"{run.cost['latency_ms']:.1f} ms", run.cost["device"]),
+    ]
+    return Tiles(tiles, results.mark(run))
 
 
 def _compare_with_paper(results: Results) -> list[Section]:
@@ -201,34 +247,36 @@ def _build_curves(results: Results) -> Section:
     return Section("Learning curves", [Items(items), *pictures, Text(TRAINING_FIGURES)])
 
 
-def _show_curves(results: Results, quantity: str) -> Picture:
+def _show_curves(results: Results, quantity: str) -> Chart:
     names = join(run.name for run in results.runs)
-    return Picture(
+    picture = Picture(
         file=f"{quantity}.png",
-        caption=f"Training and validation {quantity} by epoch; the ring is the kept epoch",
+        caption=f"Training and validation {quantity} by epoch",
         alt=f"Lines of training and validation {quantity} by epoch, a panel each for {names}.",
         marks=results.mark(),
     )
+    return Chart(picture, chart_curves(results, quantity))
 
 
-def _show_comparison(results: Results) -> Picture:
+def _show_comparison(results: Results) -> Chart:
     figures = join(f"{run.name} {percent(run.metrics['accuracy'])}" for run in results.runs)
-    paper = "; diamonds are the paper's claims" if results.images.are_the_papers else ""
-    return Picture(
+    paper = ", and the paper's claims" if results.images.are_the_papers else ""
+    picture = Picture(
         file="comparison.png",
         caption=f"Test accuracy with its interval, and validation accuracy{paper}",
         alt=f"Test accuracy by model: {figures}.",
         marks=results.mark(),
     )
+    return Chart(picture, chart_comparison(results))
 
 
-def _build_comparison(results: Results) -> Section:
-    blocks: list[Block] = [_show_comparison(results)]
+def _build_comparison(results: Results) -> list[Section]:
+    blocks: list[Block] = []
     if pairs := list_pairs(results):
         blocks += [pairs, Text(MCNEMAR)]
     if seeds := list_seeds(results):
         blocks += [seeds, Text(SEEDS)]
-    return Section("Test accuracy", blocks)
+    return [Section("Differences", blocks)] if blocks else []
 
 
 def _build_calibration(results: Results) -> Section:
@@ -253,8 +301,14 @@ def _build_calibration(results: Results) -> Section:
         alt=f"Accuracy by the share of images that are decided, a line for {names}.",
         marks=results.mark(),
     )
-    blocks: list[Block] = [Items(items), list_calibration(results), picture, confidence, coverage]
-    blocks.append(list_probabilities(results))
+    blocks: list[Block] = [
+        Items(items),
+        list_calibration(results),
+        Chart(picture, chart_calibration(results, FEWEST_IN_BIN)),
+        Chart(confidence, chart_confidence(results)),
+        Chart(coverage, chart_coverage(results)),
+        list_probabilities(results),
+    ]
     return Section("Calibration", [*blocks, Text(CALIBRATION)])
 
 
@@ -262,13 +316,14 @@ def _build_robustness(results: Results) -> Section:
     kinds = join(results.runs[0].robustness["accuracies"])
     picture = Picture(
         file="robustness.png",
-        caption="Accuracy by the degree to which test images are spoilt",
+        caption="Accuracy by severity of corruption; severity 0 is the original",
         alt=f"Accuracy by severity, a panel each for {kinds}, a line for each model.",
         marks=results.mark(),
     )
     items = [(run.label, describe_robustness(run)) for run in results.runs]
-    blocks: list[Block] = [Items(items), list_robustness(results), picture, Text(CORRUPTIONS)]
-    return Section("Spoilt images", blocks)
+    chart = Chart(picture, chart_robustness(results))
+    blocks: list[Block] = [Items(items), list_robustness(results), chart, Text(CORRUPTIONS)]
+    return Section("Corrupted images", blocks)
 
 
 def _build_duplicates(results: Results) -> Section:
@@ -315,34 +370,36 @@ def _show_difference(results: Results) -> list[Block]:
     best, following = results.rank()[:2]
     picture = Picture(
         file="difference.png",
-        caption=f"Confusions of {best.label} less those of {following.label}, test images",
+        caption=f"Confusions: {best.label} minus {following.label}, test images. Blue is better: "
+        "more on the diagonal, fewer beside it; orange is worse",
         alt=f"Matrix of the differences between {best.name} and {following.name}.",
         marks=results.mark(best, following),
-        min_rem=max(36, 10 + 2 * len(results.images.classes)),
     )
-    return [picture]
+    return [Difference(picture, (best.name, following.name))]
 
 
-def _show_f1(results: Results) -> Picture:
+def _show_f1(results: Results) -> Chart:
     few = f"; the {MAX_COUNTS} weakest classes" if len(results.images.classes) > MAX_COUNTS else ""
-    return Picture(
+    picture = Picture(
         file="f1.png",
         caption=f"F1 by class and model, the classes strongest on average first{few}",
         alt="Dots of F1 by class, one for each model; the table below has the figures.",
         marks=results.mark(),
     )
+    return Chart(picture, chart_f1(results, order_by_f1(results)))
 
 
 def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
+    counts = np.array(run.metrics["confusion"])
     picture = Picture(
         file=f"confusion-{run.name}.png",
-        caption=f"Confusion matrix of {run.label}, test images; an empty cell is none",
+        caption=f"Confusion matrix of {run.label}, test images; empty: 0",
         alt=f"Confusion matrix of {run.name}. {describe_failures(run, results.images.classes)}",
         marks=results.mark(run),
-        min_rem=max(36, 10 + 2 * len(results.images.classes)),
     )
+    order = order_classes(counts)
+    matrix = Matrix(picture, run.name, run.label, results.images.classes, counts, order)
     confusions = list_confusions(results, run, params.most_confused)
-    matrix = Matrix(picture, run.name, results.images.classes, run.metrics["confusion"])
     blocks: list[Block] = [list_scores(results, run), matrix]
     if confusions:
         blocks.append(confusions)
@@ -377,25 +434,67 @@ def draw_sheets(results: Results) -> dict[str, Sheet]:
     sheets = {}
     for run in results.runs:
         cells = pick_by_cell(results.score(run), results.images.test_labels, PER_CELL, PER_SHEET)
-        sheets[run.name] = make_sheet(results.images.read_test, cells)
+        sheets[run.name] = make_sheet(results.images.read_test, cells, results.describe(run))
     return sheets
 
 
 def render_html(
-    report: Report, figures: Mapping[str, bytes], sheets: Mapping[str, Sheet] | None = None
+    report: Report,
+    figures: Mapping[str, bytes],
+    sheets: Mapping[str, Sheet] | None = None,
+    made: str = "",
 ) -> str:
     """Render one page that holds all it shows and asks no one for anything.
 
     Args:
         figures: PNGs by file name.
         sheets: images of the confusion matrices, by model.
+        made: when and from what, for the foot of the page.
     """
-    uris = {file: _inline("png", png) for file, png in figures.items()}
     sheets = sheets or {}
-    photos = {name: _inline("jpeg", sheet.jpeg) for name, sheet in sheets.items()}
-    template = _prepare(autoescape=True).get_template("report.html.j2")
-    script = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
-    return template.render(report=report, uris=uris, sheets=sheets, photos=photos, script=script)
+    facts = {
+        "report": report,
+        "anchors": _name_anchors(report),
+        "uris": {file: _inline("png", png) for file, png in figures.items()},
+        "photos": {name: {"uri": _inline("jpeg", s.jpeg)} for name, s in sheets.items()},
+        "describe_cells": partial(_describe_cells, sheets=sheets),
+        "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "script": Markup(
+            "\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in SCRIPTS)
+        ),
+        "made": made,
+    }
+    return _prepare(autoescape=True).get_template("report.html.j2").render(facts)
+
+
+def _name_anchors(report: Report) -> list[str]:
+    """Return an id for each section; what would be the second of its name gets a number."""
+    names: list[str] = []
+    for section in report.sections:
+        n = sum(
+            re.fullmatch(rf"{re.escape(section.anchor)}(-\d+)?", name) is not None for name in names
+        )
+        names.append(f"{section.anchor}-{n + 1}" if n else section.anchor)
+    return names
+
+
+def _describe_cells(block: Matrix | Difference, sheets: Mapping[str, Sheet]) -> dict[str, Any]:
+    """Return what matrix.js reads: the cells that are not 0, row by row, and their images."""
+    if isinstance(block, Difference):
+        return {"minus": block.names}
+    rows: list[list[int]] = [[] for _ in block.classes]
+    for i, j in np.argwhere(block.counts):
+        rows[i] += [int(j), int(block.counts[i, j])]
+    facts = {"name": block.sheet, "label": block.label, "classes": block.classes}
+    return facts | {"rows": rows, "order": block.order} | _describe_sheet(sheets.get(block.sheet))
+
+
+def _describe_sheet(sheet: Sheet | None) -> dict[str, Any]:
+    if sheet is None:
+        return {}
+    tiles = {f"{true},{predicted}": numbers for (true, predicted), numbers in sheet.tiles.items()}
+    facts = {"columns": sheet.columns, "rows": sheet.rows, "tiles": tiles, "notes": sheet.notes}
+    return {"sheet": facts}
 
 
 def render_model_card(results: Results) -> str:

@@ -216,6 +216,19 @@ class Results:
         right = np.delete(right, [pair["test"] for pair in self.duplicates["pairs"]])
         return float(right.mean()) if len(right) else None
 
+    def describe(self, run: Run) -> Callable[[int], str]:
+        """Return what says of a test image its file, its class, and what a model takes it for."""
+        scores = self.score(run)
+        images, classes = self.images, self.images.classes
+
+        def write(position: int) -> str:
+            true, guess = classes[images.test_labels[position]], classes[scores.predicted[position]]
+            sure = f"{100 * scores.confidence[position]:.1f} % sure"
+            name = images.names[int(images.test_rows[position])]
+            return f"{name}: true {true}, predicted {guess}, {sure}"
+
+        return write
+
     def find(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
 

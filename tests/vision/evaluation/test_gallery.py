@@ -35,14 +35,17 @@ def test_cells_hold_the_surest_mistakes_and_the_least_sure_of_what_is_right() ->
     }
 
 
-def test_where_there_is_no_room_for_all_the_fullest_cells_come_first() -> None:
-    assert set(pick_by_cell(SCORES, LABELS, per_cell=2, limit=4)) == {(0, 1), (1, 1)}
+def test_where_there_is_no_room_for_all_mistakes_come_first_and_then_the_fullest_cells() -> None:
+    assert set(pick_by_cell(SCORES, LABELS, per_cell=2, limit=2)) == {(0, 1)}
+    assert set(pick_by_cell(SCORES, LABELS, per_cell=2, limit=4)) == {(0, 1), (1, 0)}
+    assert set(pick_by_cell(SCORES, LABELS, per_cell=2, limit=5)) == {(0, 1), (1, 0), (1, 1)}
 
 
 def test_a_tile_of_the_sheet_is_the_image_that_its_number_says() -> None:
     shades = np.arange(6, dtype=np.uint8)[:, None, None, None] * 40
     images = np.broadcast_to(shades, (6, 8, 8, 3))
-    sheet = make_sheet(lambda i: images[i], {(0, 1): [5, 2], (1, 1): [3]})
+    sheet = make_sheet(lambda i: images[i], {(0, 1): [5, 2], (1, 1): [3]}, str)
+    assert sheet.notes == ["5", "2", "3"]
     assert sheet.tiles == {(0, 1): [0, 1], (1, 1): [2]}
     pixels = np.asarray(Image.open(io.BytesIO(sheet.jpeg)))
     for number, position in enumerate([5, 2, 3]):
@@ -53,7 +56,8 @@ def test_a_tile_of_the_sheet_is_the_image_that_its_number_says() -> None:
 def test_equal_images_give_an_equal_sheet() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     cells = {(0, 1): [2, 0]}
-    assert make_sheet(lambda i: images[i], cells) == make_sheet(lambda i: images[i], cells)
+    first, second = (make_sheet(lambda i: images[i], cells, str) for _ in range(2))
+    assert first == second
 
 
 def test_flipped_labels_are_found_and_few_others() -> None:
