@@ -10,6 +10,7 @@ Run: python -m stages.evaluate paper
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from stages.runner import run_stage
 from vision.base.files import sha256_of, write_array, write_json, write_rows
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import ImageSet, load_split
-from vision.evaluation.calibration import fit_temperature
+from vision.evaluation.calibration import Temperature, fit_temperature
 from vision.evaluation.cost import measure_cost
 from vision.evaluation.metrics import measure
 from vision.evaluation.probabilities import check_finite
@@ -57,9 +58,10 @@ def main(name: str) -> None:
     write_array(out / "val_logits.npy", val_logits)
     write_array(out / "test_logits.npy", logits)
     write_json(out / "metrics.json", metrics)
-    temperature = asdict(fit_temperature(val_logits, val.get_labels()))
-    path = MODELS_DIR / name / "best.safetensors"
-    write_json(out / "calibration.json", temperature | {"model_sha256": sha256_of(path)})
+    write_json(
+        out / "calibration.json",
+        describe_temperature(name, fit_temperature(val_logits, val.get_labels())),
+    )
     write_rows(CONFUSIONS_DIR / f"{name}.csv", name_predictions(test, logits))
     cost = measure_cost(MODELS_DIR / name / "best.safetensors", Classifier(best, spec).eval())
     write_json(COSTS_DIR / f"{name}.json", cost)
@@ -78,6 +80,12 @@ def predict(
     logits = predict_logits(model, spec, data, params.batch_size, title)
     check_finite(logits, f"{spec.architecture}, epoch {spec.epoch}")
     return logits
+
+
+def describe_temperature(name: str, found: Temperature) -> dict[str, Any]:
+    """Return what the temperature is, and of which file, as `predict` and `export` look it up."""
+    digest = sha256_of(MODELS_DIR / name / "best.safetensors")
+    return asdict(found) | {"is_fitted": found.is_fitted, "model_sha256": digest}
 
 
 def measure_accuracy(logits: np.ndarray, data: ImageSet) -> float:
