@@ -18,7 +18,7 @@ from torch import nn
 
 from stages.runner import run_stage
 from vision.base.files import sha256_of, write_array, write_json, write_rows
-from vision.base.params import load_section, load_seed
+from vision.base.params import load_section
 from vision.data.dataset import ImageSet, load_split
 from vision.evaluation.calibration import Temperature, fit_temperature
 from vision.evaluation.cost import measure_cost
@@ -36,7 +36,7 @@ LAST_EPOCH_FIGURES = ("accuracy", "accuracy_low", "accuracy_high", "loss")
 
 
 def main(name: str) -> None:
-    seed, params = load_seed(), load_section("evaluate", EvaluateParams)
+    params = load_section("evaluate", EvaluateParams)
     val, test = load_split("val"), load_split("test")
     best, spec = load_model(MODELS_DIR / name / "best.safetensors")
     last_model, last_spec = load_model(MODELS_DIR / name / "last.safetensors")
@@ -46,8 +46,8 @@ def main(name: str) -> None:
         last_val_logits = predict(last_model, last_spec, val, params)
         last_logits = predict(last_model, last_spec, test, params)
     labels, out = test.get_labels(), PREDICTIONS_DIR / name
-    metrics = measure(logits, labels, test.classes, params, seed)
-    last = measure(last_logits, labels, test.classes, params, seed)
+    metrics = measure(logits, labels, test.classes, params)
+    last = measure(last_logits, labels, test.classes, params)
     metrics["val_accuracy"] = measure_accuracy(val_logits, val)
     metrics["last_epoch"] = {key: last[key] for key in LAST_EPOCH_FIGURES} | {
         "epoch": last_spec.epoch,

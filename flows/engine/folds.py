@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from vision.evaluation.significance import Mean
+    from vision.evaluation.intervals import Mean
 
 FOLD = "split.fold"
 CONFIDENCE = 0.95  # of the intervals
@@ -43,14 +43,14 @@ def average_folds(scores: Iterable[tuple[Sequence[str], float]]) -> list[Folds]:
     Args:
         scores: changes and score of each experiment.
     """
-    from vision.evaluation.significance import bound_mean  # loads statsmodels, for few
+    from vision.evaluation.intervals import bound_mean  # loads scipy, for few
 
     groups: dict[tuple[str, ...], list[float]] = {}
     for changes, score in scores:
         if (shared := drop_fold(changes)) != tuple(changes):
             groups.setdefault(shared, []).append(score)
     found = [
-        Folds(shared, len(group), bound_mean(group, CONFIDENCE))
+        Folds(shared, len(group), bound_mean(group, None, CONFIDENCE))
         for shared, group in groups.items()
         if len(group) > 1
     ]

@@ -25,7 +25,6 @@ PARAMS = (
     ("split.val_fraction", "0.2 0.10 1e-1 0.15"),
     ("split.test_fraction", "0.3 0.20 2e-1"),
     ("evaluate.batch_size", "8 256.0 0256"),
-    ("evaluate.bootstrap_resamples", "200 100.0 0100 150"),
     ("evaluate.confidence", "0.9 0.950 9.5e-1"),
     ("robustness.images", "5 6.0 06"),
     ("robustness.batch_size", "4 064 64.0"),

@@ -36,7 +36,7 @@ PARAMS = {
             "input_px": 32,
         }
     },
-    "evaluate": {"batch_size": 5, "bootstrap_resamples": 100, "confidence": 0.9},
+    "evaluate": {"batch_size": 5, "confidence": 0.9},
 }
 
 

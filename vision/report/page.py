@@ -86,20 +86,26 @@ CHOICE = (
     "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
     "them if several share it; the epochs are judged by one view of each image, as the curves show "
     "them, and the kept ones by all that the recipe averages. No training reads the test images; "
-    "the test accuracy of the last epoch is given for comparison, and nothing was chosen by it."
+    "the test accuracy of the last epoch is given for comparison, and nothing was chosen by it. "
+    "The model of the verdict, of the model card, of the doubted labels and of the near-duplicates "
+    "is that with the highest validation accuracy."
 )
 INTERVALS = (
-    "The intervals are percentile bootstraps over the test images (Wilson's where all or none are "
-    "right). They hold for other test images of the same kind, not for other seeds."
+    "The intervals of accuracy, precision and recall are Wilson's score intervals, those of F1 "
+    "follow from Wilson's of the Jaccard index, those of differences are Bonett and Price's for "
+    "paired proportions. They hold for other test images of the same kind, not for other seeds, "
+    "and for one figure at a time: of twenty 95 % intervals, one may miss."
 )
 SEEDS = (
     "Another seed is another order of the images and other weights where they are drawn at random, "
-    "on the same split. Everything else in this report is of the first training."
+    "on the same split and the same test images. Every other figure of this report is of the first "
+    "training."
 )
 MCNEMAR = (
     "p is that of McNemar's exact test on the images that one of the two alone gets right, "
-    "corrected for the number of pairs after Holm. Below 0.05 the difference is hardly an accident "
-    "of the choice of test images; another seed is another matter."
+    "Holm-corrected for all pairs of the table; each interval is of its pair alone. A p below 0.05 "
+    "is called significant: another sample of test images would hardly reverse the order. Another "
+    "seed is another matter."
 )
 CALIBRATION = (
     "Confidence is the largest of the predicted probabilities. ECE is the expected calibration "

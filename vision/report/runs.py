@@ -21,9 +21,10 @@ from vision.evaluation.calibration import (
     measure_calibration,
 )
 from vision.evaluation.gallery import Mistake, find_mistakes
+from vision.evaluation.intervals import Mean, bound_mean
 from vision.evaluation.label_issues import WEAK, find_label_issues
 from vision.evaluation.probabilities import Scores, check_finite, score
-from vision.evaluation.significance import Mean, Pair, bound_mean, compare_pairs
+from vision.evaluation.significance import Pair, compare_pairs
 from vision.report.paper import SOURCE
 from vision.schema.report import ModelsParams
 
@@ -111,7 +112,8 @@ class Run:
         if not self.metrics.get("repeats"):
             return None
         accuracies = [each[f"{subset}_accuracy"] for each in self.trainings]
-        return bound_mean(accuracies, self.metrics["confidence"])
+        n = len(self.val_logits if subset == "val" else self.test_logits)
+        return bound_mean(accuracies, n, self.metrics["confidence"])
 
     @property
     def label(self) -> str:
@@ -128,12 +130,12 @@ class Results:
 
     @property
     def best(self) -> Run:
-        """The first of the models with the highest test accuracy."""
-        return max(self.runs, key=lambda run: float(run.metrics["accuracy"]))
+        """The model that validation chooses, the first of equal ones; the test has no say."""
+        return self.rank()[0]
 
     def rank(self) -> list[Run]:
-        """Return the models by test accuracy, the best first."""
-        return sorted(self.runs, key=lambda run: -run.metrics["accuracy"])
+        """Return the models by validation accuracy, the highest first."""
+        return sorted(self.runs, key=lambda run: -run.metrics["val_accuracy"])
 
     @cached_property
     def pairs(self) -> list[Pair]:

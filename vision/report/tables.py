@@ -6,17 +6,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vision.evaluation.metrics import SCORES
 from vision.evaluation.probabilities import FEWEST_FOR_TOP, summarise_probabilities
 from vision.report.blocks import Items, Table
 from vision.report.paper import CLAIMS, FIGURE_4, FIGURE_4_MACRO, FIGURE_4_WEIGHTED, Scores
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Images, Results, Run
-from vision.report.words import describe_source, find_most_confused, interval, join, p_value
+from vision.report.words import (
+    bounds,
+    describe_source,
+    find_most_confused,
+    interval,
+    join,
+    p_value,
+    signed,
+    subtract,
+)
 
 NONE = "\N{EN DASH}"  # where a table has nothing to say
 SUBSETS = ("train", "val", "test")
 DOUBTS = 50  # files that are listed
 WHO = ("paper's", "ours")
-SCORES = ("precision", "recall", "f1")
 
 
 def share(fraction: float | None) -> str:
@@ -24,7 +33,7 @@ def share(fraction: float | None) -> str:
 
 
 def difference(measured: float, claimed: float) -> str:
-    return f"{100 * (measured - claimed):+.1f}".replace("-", "\N{MINUS SIGN}")
+    return signed(subtract(measured, claimed))
 
 
 def list_conditions(results: Results) -> Table:
@@ -182,7 +191,8 @@ def list_seeds(results: Results) -> Table | None:
     header = ("Model", "Trainings", "Val %", "Test %", "Test % of each")
     level = results.runs[0].metrics["confidence"]
     caption = (
-        f"Means over seeds, each training at its kept epoch, with {100 * level:g} % t-intervals"
+        "Means over seeds, each training at its kept epoch, with "
+        f"{100 * level:g} % t-intervals over seeds, on the same images"
     )
     return Table(caption, header, rows, results.mark()) if rows else None
 
@@ -298,12 +308,12 @@ def list_f1(results: Results) -> Table:
     header = ("Class", "Images", *(run.label for run in results.runs))
     scores = [run.metrics["per_class"] for run in results.runs]
     rows = [
-        (name, f"{each[0]['support']:,}", *(share(_find_score(score, "f1")) for score in each))
+        (name, f"{each[0]['support']:,}", *(share(score["f1"]) for score in each))
         for name, *each in zip(results.images.classes, *scores, strict=True)
     ]
     macro = (share(run.metrics["macro_avg"]["f1"]) for run in results.runs)
     rows.append(("macro average", f"{results.best.metrics['n']:,}", *macro))
-    caption = "F1 in percent, test images"
+    caption = f"F1 in percent, test images{note_missing(results.runs)}"
     return Table(caption, header, rows, results.mark(), n_fixed=1, is_sortable=True)
 
 
@@ -322,20 +332,26 @@ def list_scores(results: Results, run: Run) -> Table:
         (name, *(share(score[key]) for key in SCORES), f"{score['support']:,}")
         for name, score in averages
     ]
-    rows.append(("accuracy", "", "", share(metrics["accuracy"]), f"{metrics['n']:,}"))
+    rows.append(("accuracy", "", "", bounded(metrics, "accuracy"), f"{metrics['n']:,}"))
     header = ("Class", "Precision %", "Recall %", "F1 %", "Images")
-    caption = f"{run.label} by class, test images, with {100 * metrics['confidence']:g} % intervals"
+    caption = (
+        f"{run.label} by class, test images, with {100 * metrics['confidence']:g} % intervals; the "
+        f"averages have none{note_missing([run])}"
+    )
     return Table(caption, header, rows, results.mark(run), n_fixed=3, is_sortable=True)
 
 
-def _find_score(score: dict[str, float], key: str) -> float | None:
-    """Return a score of a class, unless the test images have none of it."""
-    return score[key] if score["support"] else None
+def note_missing(runs: list[Run]) -> str:
+    """Explain the scores that are not there, if any is not."""
+    scores = [score for run in runs for score in run.metrics["per_class"]]
+    if all(score[key] is not None for score in scores for key in SCORES):
+        return ""
+    return f"; {NONE}: no test image, or no prediction, of the class, and averages leave it out"
 
 
-def bounded(score: dict[str, float], key: str) -> str:
-    """Return a score in percent with its interval."""
-    if _find_score(score, key) is None:
+def bounded(score: dict[str, Any], key: str) -> str:
+    """Return a score in percent with its interval, if it is there."""
+    if score[key] is None:
         return NONE
     return f"{share(score[key])} [{share(score[f'{key}_low'])}, {share(score[f'{key}_high'])}]"
 
@@ -352,18 +368,22 @@ def list_confusions(results: Results, run: Run, count: int) -> Table | None:
 
 def list_pairs(results: Results) -> Table | None:
     labels = {run.name: run.label for run in results.runs}
+    level = results.runs[0].metrics["confidence"]
     rows: list[tuple[str, ...]] = [
         (
             labels[pair.better],
             labels[pair.other],
             f"{pair.only_better:,}",
             f"{pair.only_other:,}",
+            signed(100 * pair.lead),
+            bounds(*pair.bound_lead(level)),
             p_value(pair.p).removeprefix("= "),
         )
         for pair in results.pairs
     ]
-    header = ("Model", "Beside", "It alone right", "The other alone", "p")
-    caption = "Test images that only one of two models gets right"
+    interval = f"{100 * level:g} % interval"
+    header = ("A", "B", "Only A right", "Only B right", "A \N{MINUS SIGN} B, points", interval, "p")
+    caption = "Every two models on the same test images, and the difference of their accuracies"
     return Table(caption, header, rows, results.mark(), n_left=2) if rows else None
 
 

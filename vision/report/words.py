@@ -14,6 +14,7 @@ from vision.evaluation.significance import Pair
 from vision.report.paper import HAND_MADE_GAIN, RECIPE
 from vision.report.runs import Images, Results, Run
 
+VIEWS = ("test_flip", "test_shift_px")  # params of a recipe that averages several views
 OVERFIT_RISE = 0.05  # of the lowest validation loss; a smaller rise is called no more than that
 
 
@@ -25,17 +26,33 @@ def interval(metrics: dict[str, Any]) -> str:
     return f"{100 * metrics['accuracy_low']:.1f} to {percent(metrics['accuracy_high'])}"
 
 
-def points(fraction: float) -> str:
-    """Return a difference of two fractions without its sign, in percentage points."""
-    size = abs(100 * fraction)
-    return f"{size:.1f} points" if size >= 0.05 or size == 0 else "under 0.1 points"
+def subtract(a: float, b: float) -> float:
+    """Return a - b in percentage points, of both as they are printed: a reader can check it."""
+    return round(100 * a, 1) - round(100 * b, 1)
+
+
+def points(size: float) -> str:
+    """Return a difference in percentage points without its sign."""
+    return f"{abs(size):.1f} points"
+
+
+def signed(size: float) -> str:
+    """Return a difference in percentage points with its sign."""
+    return f"{size:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def bounds(low: float, high: float) -> str:
+    """Return the interval of a difference of two fractions, in percentage points."""
+    return f"{100 * low:.1f} to {100 * high:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def compare(a: float, b: float) -> str:
     """Say where the fraction `a` stands to the fraction `b`."""
     if a == b:
         return "level with"
-    return f"{points(a - b)} {'above' if a > b else 'below'}"
+    size = subtract(a, b)
+    words = points(size) if abs(size) >= 0.05 else "under 0.1 points"
+    return f"{words} {'above' if a > b else 'below'}"
 
 
 def join(names: Iterable[str]) -> str:
@@ -56,48 +73,85 @@ def describe_source(images: Images) -> str:
 
 
 def describe_verdict(results: Results) -> str:
-    """Say which model is best on the test images, by how much, and where it fails."""
-    ranking = results.rank()
-    failures = describe_failures(ranking[0], results.images.classes)
-    lead = _describe_lead(ranking, results.pairs)
-    return " ".join(filter(None, [lead, _describe_seeds(ranking[0]), failures]))
+    """Say which model validation chooses, what the test shows of it, and where it fails."""
+    best, *others = results.rank()
+    parts = [
+        _describe_best(best, others),
+        _describe_lead(best, others, results.pairs) if others else "",
+        _describe_seeds(best),
+        describe_failures(best, results.images.classes),
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _describe_best(best: Run, others: list[Run]) -> str:
+    figures = best.metrics
+    test = (
+        f"n the {figures['n']:,} test images its accuracy is {percent(figures['accuracy'])} "
+        f"({100 * figures['confidence']:g} % interval {interval(figures)})."
+    )
+    val = figures["val_accuracy"]
+    if not others:
+        return f"{best.label} has a validation accuracy of {percent(val)}. O{test}"
+    level = [run.label for run in (best, *others) if run.metrics["val_accuracy"] == val]
+    if len(level) > 1:
+        return (
+            f"{join(level)} share the highest validation accuracy, {percent(val)}; {best.label} "
+            f"is the first of them. O{test}"
+        )
+    return f"{best.label} has the highest validation accuracy, {percent(val)}. O{test}"
+
+
+def _describe_lead(best: Run, others: list[Run], pairs: list[Pair]) -> str:
+    """Say whether the test images show the chosen model to be better than every other."""
+    facing = {
+        run.name: next(pair for pair in pairs if {pair.better, pair.other} == {best.name, run.name})
+        for run in others
+    }
+    ahead = [r for r in others if facing[r.name].is_significant and _is_ahead(r, facing[r.name])]
+    rivals = [run for run in others if not facing[run.name].is_significant]
+    shown = (ahead or rivals or others)[0]
+    pair = facing[shown.name]
+    evidence = _describe_pair(best, shown, pair, len(pairs))
+    if ahead:
+        return (
+            f"On the test images {shown.label} is significantly better: {evidence}. The choice "
+            "stays with validation: a model chosen by the test images would look better than it is."
+        )
+    if rivals:
+        more = join(run.label for run in rivals[1:]) if rivals[1:] else ""
+        also = f", nor is the difference from {more}" if more else ""
+        return f"No model is shown to be best: {evidence}, which is not significant{also}."
+    return (
+        f"It is significantly better than {'each of the others' if others[1:] else shown.label}: "
+        f"{evidence}; another sample of test images would hardly reverse it."
+    )
+
+
+def _is_ahead(run: Run, pair: Pair) -> bool:
+    return pair.better == run.name
+
+
+def _describe_pair(best: Run, other: Run, pair: Pair, n_pairs: int) -> str:
+    """Set a model beside the chosen one, with the interval of the difference and p."""
+    mine, its = best.metrics["accuracy"], other.metrics["accuracy"]
+    level = best.metrics["confidence"]
+    holm = f", Holm-corrected for {n_pairs} pairs" if n_pairs > 1 else ""
+    return (
+        f"{other.label} has {percent(its)}, {compare(its, mine)} {best.label} "
+        f"({100 * level:g} % interval of the difference {bounds(*pair.bound_lead(level))} points, "
+        f"p {p_value(pair.p)}, McNemar's exact test{holm})"
+    )
 
 
 def _describe_seeds(run: Run) -> str:
     mean = run.average("test")
     if mean is None:
         return ""
-    bounds = f"{100 * mean.low:.1f} to {percent(mean.high)}"
-    return f"Over {len(run.trainings)} seeds it has {percent(mean.value)} on average ({bounds})."
-
-
-def _describe_lead(ranking: list[Run], pairs: list[Pair]) -> str:
-    best = ranking[0].metrics
-    level = [run for run in ranking if run.metrics["accuracy"] == best["accuracy"]]
-    start = f"On the {best['n']:,} test images"
-    figure = f"{percent(best['accuracy'])} ({100 * best['confidence']:g} % interval"
-    figure = f"{figure} {interval(best)})"
-    if len(ranking) == 1:
-        return f"{start}, {ranking[0].label} has an accuracy of {figure}."
-    if len(level) > 1:
-        return f"{start}, {join(run.label for run in level)} are level, each with {figure}."
-    following = ranking[1]
-    lead = compare(best["accuracy"], following.metrics["accuracy"])
     return (
-        f"{start}, {ranking[0].label} is best with an accuracy of {figure}: {lead} the next, "
-        f"{following.label}, with {percent(following.metrics['accuracy'])} "
-        f"({interval(following.metrics)}). {_describe_pair(ranking[0], following, pairs)}"
-    )
-
-
-def _describe_pair(best: Run, following: Run, pairs: list[Pair]) -> str:
-    """Say whether the lead of one model over another may be an accident of the test images."""
-    pair = next(pair for pair in pairs if {pair.better, pair.other} == {best.name, following.name})
-    sure = pair.p < 1 - best.metrics["confidence"]
-    verdict = "the lead is no accident of these images" if sure else "other images could reverse it"
-    return (
-        f"{best.label} alone is right on {pair.only_better:,} images, {following.label} alone on "
-        f"{pair.only_other:,} (McNemar's test, p {p_value(pair.p)}): {verdict}."
+        f"Mean of {len(run.trainings)} seeds: {percent(mean.value)} "
+        f"({100 * run.metrics['confidence']:g} % t-interval over seeds, on the same test images: "
+        f"{100 * mean.low:.1f} to {percent(mean.high)})."
     )
 
 
@@ -178,27 +232,37 @@ def describe_doubts(results: Results) -> str:
 
 
 def describe_failures(run: Run, classes: Sequence[str]) -> str:
-    """Name the weakest classes by F1 and the most frequent error."""
+    """Name the classes with the lowest F1 and the most frequent error."""
     errors = find_most_confused(run.metrics["confusion"], classes, 2)
     if not errors:
-        return f"Of the errors that {run.label} could make there is none."
-    weakest, f1 = find_weakest(run, classes)
-    noun = f"class of {run.label} is" if len(weakest) == 1 else f"classes of {run.label} are"
+        return f"{run.label} makes no errors on these images."
     true, predicted, count, rate = errors[0]
     tied = len(errors) > 1 and errors[1][2] == count
-    which = "one of the most frequent errors" if tied else "the most frequent error"
+    which = "One of the most frequent errors" if tied else "The most frequent error"
     return (
-        f"The weakest {noun} {join(weakest)} (F1 {percent(f1)}), and {which} is to take "
-        f"{true} for {predicted}: {count:,} of {round(count / rate):,} images ({percent(rate)})."
+        f"{_describe_weakest(run, classes)} {which}: true {true}, predicted {predicted}, "
+        f"{count:,} of {round(count / rate):,} images ({percent(rate)})."
     )
 
 
-def find_weakest(run: Run, classes: Sequence[str]) -> tuple[list[str], float]:
-    """Return the classes with the lowest F1 of those that the test images show, and that F1."""
+def _describe_weakest(run: Run, classes: Sequence[str]) -> str:
+    """Name the classes of lowest F1, and say where the intervals of others overlap theirs."""
+    weakest, score = find_weakest(run, classes)
+    f1 = f"{percent(score['f1'])} ({100 * score['f1_low']:.1f} to {percent(score['f1_high'])})"
+    if len(weakest) > 1:
+        return f"{join(weakest)} share the lowest F1 of {run.label}, {f1}."
+    others = [each for each in run.metrics["per_class"] if each["support"] and each is not score]
+    n_near = sum(each["f1_low"] <= score["f1_high"] for each in others)
+    near = f"; the intervals of {n_near} of the others overlap" if n_near else ""
+    return f"{weakest[0]} has the lowest F1 of {run.label}, {f1}{near}."
+
+
+def find_weakest(run: Run, classes: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the classes with the lowest F1 of those that the test images show, and its scores."""
     scores = zip(classes, run.metrics["per_class"], strict=True)
-    shown = {name: each["f1"] for name, each in scores if each["support"]}
-    lowest = min(shown.values())
-    return [name for name, f1 in shown.items() if f1 == lowest], lowest
+    shown = {name: each for name, each in scores if each["support"]}
+    lowest = min(shown.values(), key=lambda each: float(each["f1"]))
+    return [name for name, each in shown.items() if each["f1"] == lowest["f1"]], lowest
 
 
 def find_most_confused(
@@ -267,13 +331,18 @@ def describe_curves(run: Run) -> str:
     """Say how far training and validation part, and whether the net overfits."""
     history = run.history
     last = history.iloc[-1]
-    relation = compare(last.train_accuracy, last.val_accuracy)
+    recipe = run.training.get("recipe", {})
+    views = " by one view of each image" * any(recipe.get(key) for key in VIEWS)
+    relation = (
+        f"training accuracy is {percent(last.train_accuracy)}, "
+        f"{compare(last.train_accuracy, last.val_accuracy)} validation "
+        f"({percent(last.val_accuracy)}{views})"
+    )
     if len(history) == 1:
-        return f"After its only epoch, training accuracy is {relation} validation."
+        return f"After its only epoch, {relation}."
     lowest = history.iloc[int(history.val_loss.argmin())]
     return (
-        f"At its last epoch ({last.epoch:.0f}), training accuracy is {relation} validation, "
-        f"and {_describe_val_loss(lowest, last)}."
+        f"At its last epoch ({last.epoch:.0f}), {relation}, and {_describe_val_loss(lowest, last)}."
     )
 
 
@@ -296,11 +365,12 @@ def describe_transfer(results: Results) -> str | None:
     if ours is None or not hand_made:
         return None
     best = max(hand_made, key=lambda run: float(run.training["val_accuracy"]))
-    relation = compare(ours.metrics["accuracy"], best.metrics["accuracy"])
+    mine, its = ours.metrics["accuracy"], best.metrics["accuracy"]
     return (
-        f"The paper puts ResNet18 {points(HAND_MADE_GAIN)} above its hand-made networks, "
-        "but sets test beside validation. On the same test images, "
-        f"{ours.label} is {relation} {best.label}, the hand-made network that validates best. "
+        f"The paper puts ResNet18 {points(100 * HAND_MADE_GAIN)} above its hand-made networks, "
+        f"but sets test beside validation. On the same test images, {ours.label} has "
+        f"{percent(mine)}, {compare(mine, its)} {best.label}, {percent(its)}, the hand-made "
+        "network with the highest validation accuracy. "
         f"{_describe_convergence(ours, best)} {_describe_cost(ours, best)}"
     ).rstrip()
 

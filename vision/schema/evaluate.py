@@ -1,11 +1,19 @@
 """`evaluate` of params.yaml."""
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from vision.base.params import Section
 
 
 class EvaluateParams(Section):
     batch_size: int = Field(ge=1)
-    bootstrap_resamples: int = Field(ge=100)
     confidence: float = Field(ge=0.5, lt=1)  # of the intervals
+
+    @model_validator(mode="before")
+    @classmethod
+    def _say_what_is_gone(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "bootstrap_resamples" in values:
+            raise ValueError("bootstrap_resamples is gone, as no interval draws samples: remove it")
+        return values

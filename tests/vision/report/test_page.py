@@ -64,6 +64,7 @@ def make_run(
     name="paper",
     history=(),
     accuracy=0.8,
+    val=0.8,
     low=0.7,
     high=0.9,
     threads=2,
@@ -80,7 +81,8 @@ def make_run(
         "accuracy_low": low,
         "accuracy_high": high,
         "confidence": 0.95,
-        "per_class": [{"f1": 0.84, "support": 10}, {"f1": 0.857, "support": 10}],
+        "val_accuracy": val,
+        "per_class": [make_f1(0.84), make_f1(0.857)],
         "confusion": [[8, 2], [1, 9]],
     }
     training = {"pretrained": None, "family": "finetune"} | facts.pop("training", {})
@@ -89,6 +91,10 @@ def make_run(
     logits[list(right)] = [1.0, 0.0]
     rows = pd.DataFrame(list(history))
     return Run(name, rows, training, timing, metrics | facts, logits, logits, {}, {}, {}, logits)
+
+
+def make_f1(f1, support=10):
+    return {"f1": f1, "f1_low": f1 - 0.05, "f1_high": f1 + 0.05, "support": support}
 
 
 def make_epoch(epoch, train_loss, train_accuracy, val_loss, val_accuracy):
@@ -103,23 +109,36 @@ def judge(*runs):
     return describe_verdict(Results(Images(), list(runs), {}))
 
 
-def test_verdict_names_the_best_its_lead_and_its_failures():
-    verdict = judge(make_run("b", accuracy=0.65, low=0.6, high=0.69, right=[0]), make_run("a"))
+def test_verdict_names_the_model_that_validates_best_its_lead_and_its_failures():
+    verdict = judge(make_run("b", accuracy=0.05, val=0.7, right=[0]), make_run("a"))
     assert verdict == (
-        "On the 20 test images, a is best with an accuracy of 80.0 % (95 % interval 70.0 to "
-        "90.0 %): 15.0 points above the next, b, with 65.0 % (60.0 to 69.0 %). a alone is right on "
-        "15 images, b alone on 0 (McNemar's test, p < 0.001): the lead is no accident of these "
-        "images. The weakest class of a is cat (F1 84.0 %), and the most frequent error "
-        "is to take cat for dog: 2 of 10 images (20.0 %)."
+        "a has the highest validation accuracy, 80.0 %. On the 20 test images its accuracy is "
+        "80.0 % (95 % interval 70.0 to 90.0 %). It is significantly better than b: b has 5.0 %, "
+        "75.0 points below a (95 % interval of the difference 45.0 to 91.4 points, p < 0.001, "
+        "McNemar's exact test); another sample of test images would hardly reverse it. "
+        "cat has the lowest F1 of a, 84.0 % (79.0 to 89.0 %); the intervals of 1 of the others "
+        "overlap. The most frequent error: true cat, predicted dog, 2 of 10 images (20.0 %)."
     )
 
 
-def test_verdict_says_where_the_lead_may_be_an_accident():
-    verdict = judge(make_run("a"), make_run("b", accuracy=0.65, right=range(4, 17)))
-    assert verdict.count(
-        "a alone is right on 4 images, b alone on 1 (McNemar's test, p = 0.375): other images "
-        "could reverse it."
-    )
+def test_no_model_is_called_best_where_p_is_not_small():
+    """4 images against 1, of two pairs: other test images could reverse it."""
+    runs = [make_run("a"), make_run("b", accuracy=0.65, val=0.7, right=range(4, 17))]
+    verdict = judge(*runs, make_run("c", val=0.6))
+    assert "No model is shown to be best: b has 65.0 %, 15.0 points below a (95 % inter" in verdict
+    assert "p = 1.000, McNemar's exact test, Holm-corrected for 3 pairs), which is not" in verdict
+    assert "not significant, nor is the difference from c." in verdict
+    assert "better" not in verdict
+
+
+def test_the_choice_is_that_of_validation_even_where_the_test_says_otherwise():
+    """The test would choose b; the report of the choice then stands on other images than it."""
+    runs = [make_run("a", accuracy=0.2, right=range(4)), make_run("b", val=0.76, accuracy=0.8)]
+    verdict = judge(*runs)
+    assert verdict.startswith("a has the highest validation accuracy, 80.0 %. On the 20 test im")
+    assert "On the test images b is significantly better: b has 80.0 %, 60.0 points abo" in verdict
+    assert "The choice stays with validation" in verdict
+    assert "No model" not in verdict
 
 
 def test_a_model_that_says_more_than_it_knows_is_called_overconfident(tmp_path, monkeypatch):
@@ -134,33 +153,37 @@ def test_a_model_that_says_more_than_it_knows_is_called_overconfident(tmp_path, 
 
 def test_verdict_on_one_model_compares_it_with_none():
     assert judge(make_run("a")).startswith(
-        "On the 20 test images, a has an accuracy of 80.0 % (95 % interval 70.0 to 90.0 %). The "
+        "a has a validation accuracy of 80.0 %. On the 20 test images its accuracy is 80.0 % "
+        "(95 % interval 70.0 to 90.0 %). cat has"
     )
 
 
-def test_verdict_calls_equal_models_level():
-    runs = [make_run(name) for name in "abc"]
-    assert "a, b and c are level, each with 80.0 %" in judge(*runs)
+def test_models_that_validate_equally_well_are_said_to():
+    verdict = judge(*(make_run(name) for name in "abc"))
+    assert verdict.startswith("a, b and c share the highest validation accuracy, 80.0 %; a is the")
+    assert "No model is shown to be best: b has 80.0 %, level with a" in verdict
 
 
 def test_verdict_on_a_perfect_model_names_no_weakness():
     verdict = judge(make_run("a", confusion=[[10, 0], [0, 10]]))
-    assert verdict.endswith("Of the errors that a could make there is none.")
+    assert verdict.endswith("a makes no errors on these images.")
 
 
 def test_verdict_names_all_classes_that_are_equally_weak():
-    verdict = judge(make_run("a", per_class=[{"f1": 0.85, "support": 10}] * 2))
-    assert "The weakest classes of a are cat and dog (F1 85.0 %)" in verdict
+    verdict = judge(make_run("a", per_class=[make_f1(0.85)] * 2))
+    assert "cat and dog share the lowest F1 of a, 85.0 % (80.0 to 90.0 %)." in verdict
 
 
 def test_a_class_without_test_images_is_not_the_weakest():
-    scores = [{"f1": 0.0, "support": 0}, {"f1": 0.857, "support": 10}]
-    assert "The weakest class of a is dog" in judge(make_run("a", per_class=scores))
+    scores = [make_f1(0.0, support=0), make_f1(0.857)]
+    assert "dog has the lowest F1 of a, 85.7 % (80.7 to 90.7 %)." in judge(
+        make_run("a", per_class=scores)
+    )
 
 
 def test_equally_frequent_errors_are_not_called_the_most_frequent():
     verdict = judge(make_run("a", confusion=[[8, 2], [2, 8]]))
-    assert "one of the most frequent errors is to take cat for dog" in verdict
+    assert "One of the most frequent errors: true cat, predicted dog, 2 of 10" in verdict
 
 
 @pytest.mark.parametrize(
@@ -170,6 +193,7 @@ def test_equally_frequent_errors_are_not_called_the_most_frequent():
         (0.8, 0.962, "16.2 points below"),
         (0.8, 0.8, "level with"),
         (0.8001, 0.8, "under 0.1 points above"),
+        (0.91262, 0.91138, "0.2 points above"),  # 91.3 and 91.1: as a reader subtracts them
     ],
 )
 def test_accuracies_are_compared_in_points(a, b, words):
@@ -179,25 +203,25 @@ def test_accuracies_are_compared_in_points(a, b, words):
 def test_curves_that_part_are_said_to_overfit():
     history = [make_epoch(1, 0.9, 0.7, 0.56, 0.8), make_epoch(2, 0.1, 0.97, 0.77, 0.808)]
     assert describe_curves(make_run(history=history)) == (
-        "At its last epoch (2), training accuracy is 16.2 points above validation, and validation "
-        "loss rose from its lowest, 0.560 (epoch 1), to 0.770 while training loss fell: the net "
-        "overfits."
+        "At its last epoch (2), training accuracy is 97.0 %, 16.2 points above validation "
+        "(80.8 %), and validation loss rose from its lowest, 0.560 (epoch 1), to 0.770 while "
+        "training loss fell: the net overfits."
     )
 
 
 def test_curves_that_still_fall_are_at_their_lowest():
     history = [make_epoch(1, 0.9, 0.6, 0.8, 0.7), make_epoch(2, 0.7, 0.7, 0.6, 0.75)]
     assert describe_curves(make_run(history=history)) == (
-        "At its last epoch (2), training accuracy is 5.0 points below validation, and validation "
-        "loss is at its lowest, 0.600."
+        "At its last epoch (2), training accuracy is 70.0 %, 5.0 points below validation (75.0 %), "
+        "and validation loss is at its lowest, 0.600."
     )
 
 
 def test_a_small_rise_of_validation_loss_is_not_called_overfitting():
     history = [make_epoch(1, 0.9, 0.7, 0.600, 0.7), make_epoch(2, 0.5, 0.7, 0.601, 0.7)]
     assert describe_curves(make_run(history=history)) == (
-        "At its last epoch (2), training accuracy is level with validation, and validation loss, "
-        "0.601, is close to its lowest, 0.600 (epoch 1)."
+        "At its last epoch (2), training accuracy is 70.0 %, level with validation (70.0 %), and "
+        "validation loss, 0.601, is close to its lowest, 0.600 (epoch 1)."
     )
 
 
@@ -208,8 +232,12 @@ def test_losses_that_rise_together_are_not_called_overfitting():
 
 
 def test_one_epoch_shows_a_gap_and_no_trend():
-    text = describe_curves(make_run(history=[make_epoch(1, 0.9, 0.6, 0.8, 0.7)]))
-    assert text == "After its only epoch, training accuracy is 10.0 points below validation."
+    facts = {"recipe": {"test_flip": True}}
+    text = describe_curves(make_run(history=[make_epoch(1, 0.9, 0.6, 0.8, 0.7)], training=facts))
+    assert text == (
+        "After its only epoch, training accuracy is 60.0 %, 10.0 points below validation "
+        "(70.0 % by one view of each image)."
+    )
 
 
 def test_transfer_is_judged_on_test_images_epochs_and_seconds():
@@ -217,7 +245,7 @@ def test_transfer_is_judged_on_test_images_epochs_and_seconds():
     facts = {"family": "baselines", "val_accuracy": 0.6, "best_epoch": 9}
     baseline = make_run("cnn", accuracy=0.68, training=facts)
     text = describe_transfer(Results(None, [baseline, make_run(history=history)], {}))
-    assert "paper is 12.0 points above cnn" in text
+    assert "paper has 80.0 %, 12.0 points above cnn, 68.0 %, the hand-made" in text
     assert "60.0 % (epoch 9), in epoch 2. Its training took 1.0 times as long" in text
     alone = make_run(history=history, threads=1)
     assert "times as long" not in describe_transfer(Results(None, [baseline, alone], {}))
@@ -430,7 +458,9 @@ def test_several_seeds_are_averaged_beside_the_one_that_is_judged(tmp_path, monk
     assert summary["paper"]["test_accuracy_mean"] == pytest.approx(accuracy)
     assert "trainings" not in summary["two-layer-fc"]
     markdown, page = render(results)
-    assert f"Over 3 seeds it has {100 * accuracy:.1f} % on average" in markdown
+    assert (
+        f"Mean of 3 seeds: {100 * accuracy:.1f} % (95 % t-interval over seeds, on the" in markdown
+    )
     assert "Means over seeds" in page
     assert "| Seed of two-layer-fc | 0 (n = 1, trained once) |" in markdown
     assert "| Seed of paper | 0; for mean and interval also 1 and 2 (n = 3 trainings) |" in markdown
@@ -439,7 +469,7 @@ def test_several_seeds_are_averaged_beside_the_one_that_is_judged(tmp_path, monk
 def test_a_small_data_set_of_two_classes_makes_a_report(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch, classes=("0", "1"), models={"paper": 1.0}, n_test=10)
     markdown, _ = render(results)
-    assert "On the 10 test images, paper has an accuracy of 100.0 %" in markdown
+    assert "On the 10 test images its accuracy is 100.0 % (95 % interval 72.2 to 1" in markdown
 
 
 def test_what_spoilt_images_cost_names_the_worst_kind():
