@@ -35,9 +35,14 @@ def write_tree(
     models: dict[str, float] | None = None,
     n_test: int = 60,
     epochs: int = 4,
+    n_val: int | None = None,
     **manifest: Any,
 ) -> None:
-    """Write params.yaml, dvc.yaml and data/ for `plot`; `manifest` overrides that of the images."""
+    """Write params.yaml, dvc.yaml and data/ for `plot`; `manifest` overrides that of the images.
+
+    There are as many val images as test images, unless `n_val` says otherwise.
+    """
+    n_val = n_val or n_test
     models = MODELS if models is None else models
     baselines = [name for name in models if name in ("two-layer-fc", "three-layer-cnn")]
     finetune = [name for name in models if name not in baselines]
@@ -48,26 +53,27 @@ def write_tree(
     write_text(root / "params.yaml", yaml.safe_dump(params))
     dvc = {"stages": {"plot": {"cmd": "", "deps": ["data"], "params": ["models", "plot"]}}}
     write_text(root / "dvc.yaml", yaml.safe_dump(dvc))
-    _write_images(root, classes, n_test, manifest)
+    _write_images(root, classes, n_val, n_test, manifest)
     for name, accuracy in models.items():
         write_training(root, name, make_history(epochs, accuracy), name in baselines)
         metrics = make_metrics(classes, n_test, accuracy)
         predictions = root / "data/predictions" / name
         write_json(predictions / "metrics.json", metrics)
-        for subset in ("val", "test"):
-            logits, _ = make_logits(classes, n_test, accuracy)
+        for subset, n in (("val", n_val), ("test", n_test)):
+            logits, _ = make_logits(classes, n, accuracy)
             write_array(predictions / f"{subset}_logits.npy", logits)
         write_examination(root, name, accuracy)
     pair = {"test": 0, "train": 0, "distance": 1, "correlation": 0.99, "is_exact": False}
-    pair |= {"test_row": n_test, "train_row": 0}
+    pair |= {"test_row": n_val, "train_row": 0}
     found = {"n_test": n_test, "n_train": 8 * n_test, "pairs": [pair]}
     write_json(root / "data/duplicates.json", found)
 
 
 def _write_images(
-    root: Path, classes: tuple[str, ...], n_test: int, manifest: dict[str, Any]
+    root: Path, classes: tuple[str, ...], n_val: int, n_test: int, manifest: dict[str, Any]
 ) -> None:
-    counts = {"train": 8 * n_test, "val": n_test, "test": n_test}
+    counts = {"train": 8 * n_test, "val": n_val, "test": n_test}
+    n = n_val + n_test
     facts = {
         "source": "cifar10",
         "official": True,
@@ -87,14 +93,13 @@ def _write_images(
         for subset, n in counts.items()
     }
     write_json(root / "data/split/summary.json", split)
-    pixels = np.random.default_rng(0).integers(0, 256, (2 * n_test, 8, 8, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
     write_images(root / "data/raw/images", pixels)
-    labels = np.arange(2 * n_test) % n_test % len(classes)
+    labels = np.concatenate([np.arange(n_val), np.arange(n_test)]) % len(classes)
     write_array(root / "data/raw/labels.npy", labels)
-    files = [{"file": f"photos/{row}.png"} for row in range(2 * n_test)]
+    files = [{"file": f"photos/{row}.png"} for row in range(n)]
     write_rows(root / "data/raw/files.csv", files)
-    for number, subset in enumerate(("val", "test")):
-        rows = np.arange(number * n_test, (number + 1) * n_test)
+    for subset, rows in (("val", np.arange(n_val)), ("test", np.arange(n_val, n))):
         write_array(root / f"data/split/{subset}.npy", rows)
 
 
@@ -165,9 +170,9 @@ def make_logits(classes: tuple[str, ...], n: int, accuracy: float) -> tuple[np.n
     labels = np.arange(n) % len(classes)
     odds = np.where(rng.random(n) < accuracy, 0, 1)
     shift = odds * np.minimum(1 + rng.geometric(0.5, n) - 1, len(classes) - 1)
-    logits = rng.normal(size=(n, len(classes)))
+    logits = rng.standard_normal((n, len(classes)), np.float32)
     logits[np.arange(n), (labels + shift) % len(classes)] += 8
-    return logits.astype(np.float32), labels
+    return logits, labels
 
 
 @cache

@@ -283,4 +283,6 @@ function shorten(name, width) {
   return name.length <= width ? name : `${name.slice(0, half)}…${name.slice(half + 1 - width)}`;
 }
 
-for (const figure of document.querySelectorAll("figure.chart")) new Chart(figure);
+// What is off the screen is drawn when it comes into view, or before all is printed.
+const drawn = [...document.querySelectorAll("figure.chart")].map((figure) => new Chart(figure));
+addEventListener("beforeprint", () => { for (const each of drawn) each.render(); });

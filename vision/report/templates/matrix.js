@@ -327,7 +327,8 @@ class Panel {
     tools.append(makeChoice("What is counted", VALUES, (index) => { this.value = index; this.update(); }));
     if (!isTable) tools.append(...this.view.makeTools());
     figure.append(tools, this.view.element, this.said, this.images);
-    this.view.render();
+    if (isTable) this.view.render();
+    else drawn.push(this.view);
   }
 
   makeMenus() {
