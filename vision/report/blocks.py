@@ -36,12 +36,15 @@ class Table:
     kind: str = "table"
 
     @property
+    def is_cut(self) -> bool:
+        """Whether Markdown leaves rows out."""
+        return self.n_shown is not None and len(self.rows) - self.n_fixed > self.n_shown
+
+    @property
     def first_rows(self) -> list[tuple[str, ...]]:
         """The rows that Markdown shows: the first ones, and those at the end."""
-        if self.n_shown is None:
-            return self.rows
         end = len(self.rows) - self.n_fixed
-        return self.rows[: min(self.n_shown, end)] + self.rows[end:]
+        return self.rows[: self.n_shown] + self.rows[end:] if self.is_cut else self.rows
 
 
 @dataclass(frozen=True)

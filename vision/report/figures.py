@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm, SymLogNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from vision.evaluation.calibration import N_BINS, trace_coverage
 from vision.evaluation.gallery import Mistake
+from vision.evaluation.similarity import order_classes
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
 from vision.report.words import shorten
@@ -25,6 +26,7 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, "#56B4E9", "#E69F00", "#000000")
 MARKERS = "osD^vPX"
 GREY, PALE = "#5f6670", "#dfe3e8"
+WORSE_TO_BETTER = LinearSegmentedColormap.from_list("", (VERMILLION, "#f7f7f7", BLUE))
 STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -57,7 +59,8 @@ SCALED_LOOK: dict[str, Any] = {
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, ITU-R BT.709
 SHOWN = 12  # images in a gallery
 TWINS = 6  # pairs of duplicates
-MAX_SIDE = 16.0  # inches, of a confusion matrix
+MAX_SIDE = 8.0  # inches, of a confusion matrix
+MAX_SHARES = 12  # classes in whose cells there is room for a count and its share
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
 
@@ -349,35 +352,49 @@ def draw_images(
 
 
 def draw_difference(results: Results) -> Figure:
-    """Draw how the confusions of the best model differ from those of the next."""
+    """Draw how the confusions of the best model differ from those of the next.
+
+    Colour says what is better: more on the diagonal, fewer beside it.
+    """
     best, following = results.rank()[:2]
     change = np.array(best.metrics["confusion"]) - np.array(following.metrics["confusion"])
-    title = f"{_label(best)} less {_label(following)}: images by true and predicted class"
+    better = np.where(np.eye(len(change), dtype=bool), change, -change)
     limit = max(1, int(np.abs(change).max()))
-    norm = SymLogNorm(1, vmin=-limit, vmax=limit)
-    return _draw_matrix(results, change, change, title, (best, following), cmap="PuOr", norm=norm)
+    look = {"cmap": WORSE_TO_BETTER, "norm": SymLogNorm(1, vmin=-limit, vmax=limit)}
+    words = np.vectorize(lambda count: f"{count:+,}".replace("-", "\N{MINUS SIGN}"))(change)
+    title = f"Confusions: {_label(best)} minus {_label(following)}, images"
+    return _draw_matrix(results, words, better, title, (best, following), **look)
 
 
 def draw_confusion(results: Results, run: Run) -> Figure:
     """Draw the counts of a confusion matrix over the share that each is of its row."""
     counts = np.array(run.metrics["confusion"])
     rates = 100 * counts / counts.sum(1, keepdims=True).clip(1)
+    words = np.vectorize(lambda count: f"{count:,}", otypes=[object])(counts)
+    if len(counts) <= MAX_SHARES:
+        words = words + np.vectorize(lambda rate: f"\n{rate:.1f} %", otypes=[object])(rates)
     title = f"{_label(run)}: images by true and predicted class"
-    norm = PowerNorm(0.5, 0, 100)
-    return _draw_matrix(results, counts, rates, title, (run,), cmap="Blues", norm=norm)
+    look = {"cmap": "Blues", "norm": PowerNorm(0.5, 0, 100)}
+    return _draw_matrix(results, words, rates, title, (run,), **look)
 
 
 def _draw_matrix(
     results: Results,
-    counts: np.ndarray,
+    words: np.ndarray,
     values: np.ndarray,
     title: str,
     runs: tuple[Run, ...],
     **colours: Any,
 ) -> Figure:
-    """Write counts over the colours of values, both (classes, classes)."""
+    """Write words over the colours of values, both (classes, classes), where these are not 0.
+
+    Where there is no room for words, classes that are confused stand side by side.
+    """
     names = [shorten(name, 18) for name in results.images.classes]
     n = len(names)
+    if n > MAX_COUNTS:
+        order = order_classes(np.array(runs[0].metrics["confusion"]))
+        names, values = [names[i] for i in order], values[np.ix_(order, order)]
     side = min(max(0.36, 1.0 - 0.05 * n) * n, MAX_SIDE)
     size_in = (max(side + 2.8, WIDTH), side + 1.9)
     figure = Figure(size_in, layout="compressed")  # keeps the colour bar beside the square
@@ -385,7 +402,7 @@ def _draw_matrix(
     image = axes.imshow(values, **colours)
     size = min(10.0, 72 * side / n * 0.36)  # points
     if n <= MAX_COUNTS:
-        _write_counts(axes, counts, image, size)
+        _write_counts(axes, words, image, size if n > MAX_SHARES else 0.8 * size)
     shown = range(0, n, -(-n // 60))
     labels = [names[i] for i in shown]
     axes.set_yticks(shown, labels)
@@ -398,17 +415,19 @@ def _draw_matrix(
     shares = len(runs) == 1
     written = PercentFormatter(symbol=" %") if shares else StrMethodFormatter("{x:,.0f}")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.05, format=written)
-    bar.set_label("share of the true class's images" if shares else "images more or fewer")
+    bar.set_label("share of the true class's images" if shares else "images, better above 0")
     bar.outline.set_visible(False)
     _title(figure, title, results.mark(*runs))
     return figure
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, image: AxesImage, size: float) -> None:
-    shades = image.to_rgba(np.asarray(image.get_array()))[..., :3] @ LUMINANCE
-    for i, j in np.argwhere(counts):
+def _write_counts(axes: Axes, words: np.ndarray, image: AxesImage, size: float) -> None:
+    values = np.asarray(image.get_array())
+    shades = image.to_rgba(values)[..., :3] @ LUMINANCE
+    for i, j in np.argwhere(values):
         colour = "white" if shades[i, j] < 0.5 else "black"
-        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=size)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
+        axes.text(j, i, words[i, j], **look)
 
 
 def _label(run: Run) -> str:

@@ -63,7 +63,9 @@ from vision.report.tables import (
 )
 from vision.report.words import (
     describe_calibration,
+    describe_choice,
     describe_curves,
+    describe_details,
     describe_doubts,
     describe_duplicates,
     describe_failures,
@@ -80,6 +82,7 @@ from vision.schema.report import PlotParams
 
 PER_CELL, PER_SHEET = 6, 600  # images behind a cell of a confusion matrix, and behind all of them
 TEMPLATES = Path(__file__).with_name("templates")
+MANY_CONFUSIONS = 30  # that are listed where the matrix is too large to be read
 SCRIPTS = ("page.js", "charts.js", "matrix.js")
 
 CHOICE = (
@@ -190,7 +193,9 @@ def build_report(results: Results, params: PlotParams) -> Report:
     title = f"{describe_source(results.images)}: {n} image classifier{'s' * (n > 1)} evaluated"
     sections = [
         _build_first(results),
-        Section("All models", [list_models(results)]),
+        Section(
+            "All models", [list_models(results), Text(describe_details(results), results.mark())]
+        ),
         *_compare_with_paper(results),
         *_build_comparison(results),
         _build_curves(results),
@@ -211,7 +216,7 @@ def build_report(results: Results, params: PlotParams) -> Report:
 def _build_first(results: Results) -> Section:
     blocks: list[Block] = [
         _show_key_figures(results),
-        Text(describe_verdict(results), results.mark()),
+        Text(describe_choice(results), results.mark()),
         _show_comparison(results),
     ]
     if notes := list_stand_ins(results):
@@ -223,9 +228,10 @@ def _show_key_figures(results: Results) -> Tiles:
     run = results.best
     scaled = results.calibrate(run, results.find_temperature(run))
     kinds = measure_robustness(run).values()
+    level = f"{100 * run.metrics['confidence']:g} % interval"
     tiles = [
-        Tile("Best model", run.label, f"of {len(results.runs)}" if len(results.runs) > 1 else ""),
-        Tile("Test accuracy", percent(run.metrics["accuracy"]), interval(run.metrics)),
+        Tile("Chosen model", run.label, "by validation accuracy"),
+        Tile("Test accuracy", percent(run.metrics["accuracy"]), f"{level} {interval(run.metrics)}"),
         Tile("Macro F1", percent(run.metrics["macro_avg"]["f1"]), "mean over the classes"),
         Tile("ECE", percent(scaled.error), "after temperature scaling"),
         Tile("Corrupted images", percent(sum(kinds) / len(kinds)), "mean accuracy"),
@@ -405,7 +411,8 @@ def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
     )
     order = order_classes(counts)
     matrix = Matrix(picture, run.name, run.label, results.images.classes, counts, order)
-    confusions = list_confusions(results, run, params.most_confused)
+    count = max(params.most_confused, MANY_CONFUSIONS * (len(counts) > MAX_COUNTS))
+    confusions = list_confusions(results, run, count)
     blocks: list[Block] = [list_scores(results, run), matrix]
     if confusions:
         blocks.append(confusions)
@@ -524,7 +531,7 @@ def render_model_card(results: Results) -> str:
         "split": f"Split: {join(counts)}",
         "recipe": list_recipes(replace(results, runs=[run])).rows,
         "verdict": describe_verdict(results),
-        "scores": list_scores(results, run).rows,
+        "scores": list_scores(results, run),
     }
     return environment.get_template("model-card.md.j2").render(facts)
 

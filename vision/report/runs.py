@@ -68,7 +68,12 @@ class Images:
 
     @property
     def is_stand_in(self) -> bool:
-        return self.manifest["source"] == "cifar10" and not self.manifest["official"]
+        return self.has_official and not self.manifest["official"]
+
+    @property
+    def has_official(self) -> bool:
+        """Whether there are official files, with checksums, that these could be."""
+        return bool(self.manifest["source"] == "cifar10")
 
     @property
     def are_the_papers(self) -> bool:

@@ -1,6 +1,6 @@
 """The tables of the report. Shares are in percent with one decimal, differences in points."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from vision.report.words import (
 NONE = "\N{EN DASH}"  # where a table has nothing to say
 SUBSETS = ("train", "val", "test")
 DOUBTS = 50  # files that are listed
+ROWS = 40  # classes that Markdown lists; more are sorted by F1, and the page has all
 WHO = ("paper's", "ours")
 
 
@@ -48,12 +49,10 @@ def list_conditions(results: Results) -> Table:
 
 def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
     manifest, counts = images.manifest, [images.split[subset]["n"] for subset in SUBSETS]
-    official = ", official" if manifest["official"] else ""
-    status = f", stand-in {IMAGES_MARK}" if images.is_stand_in else official
     return [
-        ("Images", f"{describe_source(images)}: {manifest['name']}{status}"),
+        ("Images", f"{describe_source(images)}: {manifest['name']}{_describe_status(images)}"),
         ("Their provenance", manifest["note"]),
-        ("Their SHA-256", f"{manifest['sha256']} ({describe_check(manifest)})"),
+        ("Their SHA-256", f"{manifest['sha256']} ({_describe_image_check(images)})"),
         (
             "Their size",
             f"{manifest['n_images']:,} images of {manifest['image_px']} x {manifest['image_px']} "
@@ -62,6 +61,19 @@ def _list_image_conditions(images: Images) -> list[tuple[str, ...]]:
         ("Split", join(f"{n:,} {subset}" for n, subset in zip(counts, SUBSETS, strict=True))),
         *_list_rare(images),
     ]
+
+
+def _describe_status(images: Images) -> str:
+    """Say whether the images are the official ones, where there are such."""
+    if images.is_stand_in:
+        return f", stand-in {IMAGES_MARK}"
+    return ", official" if images.has_official else ""
+
+
+def _describe_image_check(images: Images) -> str:
+    if images.has_official:
+        return describe_check(images.manifest)
+    return "verification: not applicable, as no official checksum exists"
 
 
 def _list_rare(images: Images) -> list[tuple[str, ...]]:
@@ -141,19 +153,19 @@ def list_models(results: Results) -> Table:
     level = results.runs[0].metrics["confidence"]
     header = (
         "Model",
-        "Parameters",
-        "Epochs",
-        "Kept",
-        "Train %",
-        "Val %",
         "Test %",
         f"{100 * level:g} % interval",
-        "Last val %",
+        "Val %",
+        "Train %",
         "Last test %",
+        "Last val %",
+        "Kept",
+        "Epochs",
+        "Parameters",
         "Seconds",
     )
     caption = (
-        "Train, val and test are those of the kept epoch, last those of the last "
+        "Train, val and test accuracy are those of the kept epoch, last those of the last "
         "epoch; seconds are the training's, validation included."
     )
     return Table(caption, header, [_list_model(run) for run in results.runs], results.mark())
@@ -163,15 +175,15 @@ def _list_model(run: Run) -> tuple[str, ...]:
     training, metrics = run.training, run.metrics
     return (
         run.label,
-        f"{training['parameters']:,}",
-        str(training["epochs"]),
-        str(training["best_epoch"]),
-        share(training["train_accuracy"]),
-        share(metrics["val_accuracy"]),
         share(metrics["accuracy"]),
         interval(metrics).removesuffix(" %"),
-        share(metrics["last_epoch"]["val_accuracy"]),
+        share(metrics["val_accuracy"]),
+        share(training["train_accuracy"]),
         share(metrics["last_epoch"]["accuracy"]),
+        share(metrics["last_epoch"]["val_accuracy"]),
+        str(training["best_epoch"]),
+        str(training["epochs"]),
+        f"{training['parameters']:,}",
         f"{run.timing['train_seconds']:,.0f}",
     )
 
@@ -309,17 +321,31 @@ def list_f1(results: Results) -> Table:
     scores = [run.metrics["per_class"] for run in results.runs]
     rows = [
         (name, f"{each[0]['support']:,}", *(share(score["f1"]) for score in each))
-        for name, *each in zip(results.images.classes, *scores, strict=True)
+        for name, *each in _sort_many(zip(results.images.classes, *scores, strict=True))
     ]
     macro = (share(run.metrics["macro_avg"]["f1"]) for run in results.runs)
     rows.append(("macro average", f"{results.best.metrics['n']:,}", *macro))
     caption = f"F1 in percent, test images{note_missing(results.runs)}"
-    return Table(caption, header, rows, results.mark(), n_fixed=1, is_sortable=True)
+    look: dict[str, Any] = {"n_fixed": 1, "is_sortable": True, "n_shown": ROWS}
+    return Table(caption, header, rows, results.mark(), **look)
+
+
+def _sort_many(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return classes, (name, score, ...), as they come; more than are shown, weakest F1 first."""
+    every = list(rows)
+    if len(every) <= ROWS:
+        return every
+
+    def rank(row: tuple[Any, ...]) -> float:
+        found = [score["f1"] for score in row[1:] if score["f1"] is not None]
+        return sum(found) / len(found) if found else 2
+
+    return sorted(every, key=rank)
 
 
 def list_scores(results: Results, run: Run) -> Table:
     metrics = run.metrics
-    named = [*zip(results.images.classes, metrics["per_class"], strict=True)]
+    named = _sort_many(zip(results.images.classes, metrics["per_class"], strict=True))
     averages = [
         ("macro average", metrics["macro_avg"]),
         ("weighted average", metrics["weighted_avg"]),
@@ -338,7 +364,8 @@ def list_scores(results: Results, run: Run) -> Table:
         f"{run.label} by class, test images, with {100 * metrics['confidence']:g} % intervals; the "
         f"averages have none{note_missing([run])}"
     )
-    return Table(caption, header, rows, results.mark(run), n_fixed=3, is_sortable=True)
+    look: dict[str, Any] = {"n_fixed": 3, "is_sortable": True, "n_shown": ROWS}
+    return Table(caption, header, rows, results.mark(run), **look)
 
 
 def note_missing(runs: list[Run]) -> str:

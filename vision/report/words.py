@@ -74,14 +74,20 @@ def describe_source(images: Images) -> str:
 
 def describe_verdict(results: Results) -> str:
     """Say which model validation chooses, what the test shows of it, and where it fails."""
+    return f"{describe_choice(results)} {describe_details(results)}"
+
+
+def describe_choice(results: Results) -> str:
+    """Say which model validation chooses, and what the test shows of it."""
     best, *others = results.rank()
-    parts = [
-        _describe_best(best, others),
-        _describe_lead(best, others, results.pairs) if others else "",
-        _describe_seeds(best),
-        describe_failures(best, results.images.classes),
-    ]
-    return " ".join(filter(None, parts))
+    lead = _describe_lead(best, others, results.pairs) if others else ""
+    return f"{_describe_best(best, others)} {lead}".rstrip()
+
+
+def describe_details(results: Results) -> str:
+    """Say what other seeds give the chosen model, and where it fails."""
+    best = results.best
+    return f"{_describe_seeds(best)} {describe_failures(best, results.images.classes)}".lstrip()
 
 
 def _describe_best(best: Run, others: list[Run]) -> str:

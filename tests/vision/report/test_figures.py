@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib import style
 from PIL import Image
@@ -67,11 +68,23 @@ def test_one_epoch_can_be_drawn(tmp_path, monkeypatch):
     assert list(figure.axes[0].get_lines()[0].get_xdata()) == [1]
 
 
-def test_cells_of_the_confusion_matrix_hold_its_counts_and_no_zeros(tmp_path, monkeypatch):
+def test_cells_of_the_confusion_matrix_hold_counts_and_shares_of_the_true_class_and_no_zeros(
+    tmp_path, monkeypatch
+):
     results = load(tmp_path, monkeypatch, models={"paper": 0.8})
     figure = draw_confusion(results, results.runs[0])
     counts = [n for row in results.runs[0].metrics["confusion"] for n in row if n]
-    assert list_texts(figure) == [str(n) for n in counts]
+    assert list_texts(figure) == [f"{n}\n{5 * n:.1f} %" for n in counts]  # 20 images a class
+
+
+def test_a_difference_is_coloured_by_what_is_better(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    first, second = (np.array(run.metrics["confusion"]) for run in results.rank()[:2])
+    values = np.array(draw_difference(results).axes[0].get_images()[0].get_array())
+    change = first - second
+    assert list(values.diagonal()) == list(change.diagonal())
+    beside = ~np.eye(3, dtype=bool)
+    assert list(values[beside]) == list(-change[beside])
 
 
 def test_the_bar_beside_a_difference_counts_in_plain_numbers(tmp_path, monkeypatch):

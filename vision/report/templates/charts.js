@@ -146,12 +146,12 @@ class Chart {
       draw("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, this.data.x.label),
       draw("text", { transform: `translate(13 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, label),
     ];
-    for (const tick of findTicks(...this.range.x, (right - left) / 80)) {
+    for (const tick of findTicks(...this.range.x, (right - left) / 50)) {
       const x = this.px(tick);
       parts.push(draw("path", { class: "grid", d: `M${x} ${top}V${bottom}` }));
       parts.push(draw("text", { x, y: bottom + 17, "text-anchor": "middle" }, tick.toLocaleString("en")));
     }
-    const rows = names ? names.map((_, row) => row) : findTicks(...this.range.y, (bottom - top) / 50);
+    const rows = names ? names.map((_, row) => row) : findTicks(...this.range.y, (bottom - top) / 40);
     for (const tick of rows) {
       const y = this.py(tick);
       if (y < top - 1 || y > bottom + 1) continue;
