@@ -63,9 +63,10 @@ def write_tree(
             logits, _ = make_logits(classes, n, accuracy)
             write_array(predictions / f"{subset}_logits.npy", logits)
         write_examination(root, name, accuracy)
-    pair = {"test": 0, "train": 0, "distance": 1, "correlation": 0.99, "is_exact": False}
+    pair = {"test": 0, "train": 0, "correlation": 0.99, "is_exact": False}
     pair |= {"test_row": n_val, "train_row": 0}
-    found = {"n_test": n_test, "n_train": 8 * n_test, "pairs": [pair]}
+    found = {"n_test": n_test, "n_train": 8 * n_test, "pairs": [pair], "min_correlation": 0.85}
+    found |= {"is_too_alike": False, "threshold": 0.9, "test_share": 0.02, "train_share": 0.03}
     write_json(root / "data/duplicates.json", found)
 
 

@@ -22,7 +22,7 @@ MORE = {
     "baselines": {"fc": FC, "cnn": CNN},
     "robustness": {"images": 6, "batch_size": 4},
     "explain": {"images": 2},
-    "duplicates": {"max_distance": 4, "min_correlation": 0.9},
+    "duplicates": {"deviations": 5, "min_correlation": 0.9},
 }
 
 

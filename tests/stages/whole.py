@@ -30,7 +30,7 @@ def write_params(source: str, **sections: Any) -> None:
         "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
         "robustness": {"images": 6, "batch_size": 8},
         "explain": {"images": 2},
-        "duplicates": {"max_distance": 0, "min_correlation": 1.0},
+        "duplicates": {"deviations": 5, "min_correlation": 1.0},
         "plot": {"dpi": 50, "most_confused": 5},
     }
     Path("params.yaml").write_text(yaml.safe_dump(params | sections))

@@ -13,7 +13,7 @@ from scipy.stats import chi2, norm, sem, t
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of a share over several trainings, with its interval."""
+    """A share, or the mean of one over several trainings, with its interval."""
 
     value: float
     low: float

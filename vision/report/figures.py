@@ -306,7 +306,7 @@ def draw_attention(results: Results, run: Run) -> Figure:
 
 
 def draw_duplicates(results: Results) -> Figure:
-    """Draw test images over their twins in the training images."""
+    """Draw test images over their near-duplicates in the training images."""
     pairs = results.duplicates["pairs"][:TWINS]
     figure = Figure(figsize=(WIDTH, 3.7))
     panels = figure.subplots(2, TWINS, squeeze=False)
@@ -319,7 +319,7 @@ def draw_duplicates(results: Results) -> Figure:
             axes.imshow(images.all_pixels[row], interpolation="nearest")
             label = shorten(images.classes[images.all_labels[row]], 16)
             axes.set_title(f"{kind}: {label}", loc="center", fontsize=8)
-    title = "Test images and their twins in the training images, the likest first"
+    title = "Test images over their near-duplicates in training, the likest first"
     _title(figure, title, IMAGES_MARK * images.is_stand_in)
     return figure
 

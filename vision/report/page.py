@@ -126,8 +126,10 @@ CORRUPTIONS = (
     "beside published ones."
 )
 TWINS_FOUND = (
-    "A twin is what a perceptual hash (imagehash) and then the pixels hold to be the same picture; "
-    "params.yaml has the limits. None was left out of any other figure."
+    "A copy equals a training image pixel for pixel. A near-duplicate has the detail of a training "
+    "image of its class, and is more like it than training images are like each other: the limits "
+    "stand in params.yaml. Where an image has little detail, or was shifted or mirrored, a "
+    "near-duplicate is missed. None was left out of any other figure."
 )
 ATTENTION = (
     "Grad-CAM (Selvaraju et al., 2017, by captum): bright places speak for the predicted class."
@@ -345,12 +347,12 @@ def _build_duplicates(results: Results) -> Section:
         names = (classes[labels[pair["test_row"]]] for pair in pairs)
         picture = Picture(
             file="duplicates.png",
-            caption="Test images and their twins in the training images",
+            caption="Test images over their near-duplicates in the training images",
             alt=f"Pairs of images: {join(names)}.",
             marks=results.mark(results.best)[:1] if results.images.is_stand_in else "",
         )
         blocks.append(picture)
-    return Section("Twins in training", [*blocks, Text(TWINS_FOUND)])
+    return Section("Near-duplicates in training", [*blocks, Text(TWINS_FOUND)])
 
 
 def _build_label_issues(results: Results) -> list[Section]:

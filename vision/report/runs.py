@@ -21,7 +21,7 @@ from vision.evaluation.calibration import (
     measure_calibration,
 )
 from vision.evaluation.gallery import Mistake, find_mistakes
-from vision.evaluation.intervals import Mean, bound_mean
+from vision.evaluation.intervals import Mean, bound_mean, bound_share
 from vision.evaluation.label_issues import WEAK, find_label_issues
 from vision.evaluation.probabilities import Scores, check_finite, score
 from vision.evaluation.significance import Pair, compare_pairs
@@ -217,11 +217,14 @@ class Results:
         labels = np.concatenate([self.images.val_labels, self.images.test_labels])
         return find_label_issues(logits, labels, temperature)
 
-    def judge_without_duplicates(self, run: Run) -> float | None:
-        """Return a model's accuracy on the test images that have no twin in training, if any."""
+    def judge_without_duplicates(self, run: Run) -> Mean | None:
+        """Return a model's accuracy on the test images that are not found in training, if any."""
         right = run.test_logits.argmax(1) == self.images.test_labels
         right = np.delete(right, [pair["test"] for pair in self.duplicates["pairs"]])
-        return float(right.mean()) if len(right) else None
+        if not len(right):
+            return None
+        bounds = bound_share(int(right.sum()), len(right), run.metrics["confidence"])
+        return Mean(float(right.mean()), *bounds)
 
     def describe(self, run: Run) -> Callable[[int], str]:
         """Return what says of a test image its file, its class, and what a model takes it for."""

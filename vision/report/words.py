@@ -301,35 +301,40 @@ def describe_robustness(run: Run) -> str:
 
 def describe_duplicates(results: Results) -> str:
     """Say how many test images are in training too, and what the best model is worth without."""
-    pairs, n = results.duplicates["pairs"], results.duplicates["n_test"]
-    exact = sum(pair["is_exact"] for pair in pairs)
-    capped = _describe_cap(results.duplicates.get("capped"))
-    if not pairs:
-        return f"None of the {n:,} test images has a twin among the training images.{capped}"
-    best = results.best
-    without = results.judge_without_duplicates(best)
-    if without is None:
+    found, n = results.duplicates, results.duplicates["n_test"]
+    pairs, exact = found["pairs"], sum(pair["is_exact"] for pair in found["pairs"])
+    copies = f"{exact:,} of the {n:,} test images equal{'s' * (exact == 1)} a training image"
+    copies = f"{copies} pixel for pixel." if exact else "No test image equals one pixel for pixel."
+    if found["is_too_alike"]:
         return (
-            f"All {n:,} test images have a twin among the training images, {exact:,} of them pixel "
-            f"for pixel. None is left on which to measure the accuracy of {best.label} without "
-            f"twins.{capped}"
+            f"These images are too alike to tell near-duplicates: {percent(found['test_share'])} "
+            f"of the {n:,} test images are much like a training image of their class, and so are "
+            f"{percent(found['train_share'] or 0)} of the training images. {copies}"
+        ) + _describe_others(results)
+    if found["threshold"] is None:
+        return f"Too few training images to tell near-duplicates. {copies}" + _describe_others(
+            results
         )
+    if not pairs:
+        return f"No near-duplicate of the {n:,} test images was found among the training images."
+    have = "has a near-duplicate" if len(pairs) == 1 else "have near-duplicates"
     return (
-        f"{len(pairs):,} of the {n:,} test images have a twin among the training images, {exact:,} "
-        f"of them pixel for pixel. On the others the accuracy of {best.label} is "
-        f"{percent(without)}, {compare(without, best.metrics['accuracy'])} that on all.{capped}"
-    )
+        f"At least {len(pairs):,} of the {n:,} test images ({percent(len(pairs) / n)}) {have} "
+        f"of their class among the training images. {copies}"
+    ) + _describe_others(results)
 
 
-def _describe_cap(capped: dict[str, int] | None) -> str:
-    """Say which pairs of images were not compared, if any were left out."""
-    if not capped:
+def _describe_others(results: Results) -> str:
+    """Say what the best model is worth on the test images that are not found in training."""
+    if not results.duplicates["pairs"]:
         return ""
+    best, others = results.best, results.judge_without_duplicates(results.best)
+    if others is None:
+        return f" No other is left to measure the accuracy of {best.label} on."
     return (
-        f" {capped['images']:,} test images have a perceptual hash close to that of more than "
-        f"{capped['compared']:,} training images; each was compared with the "
-        f"{capped['compared']:,} closest and with an exact copy, and {capped['pairs_left_out']:,} "
-        "pairs were left out: more twins are possible."
+        f" On the others the accuracy of {best.label} is {percent(others.value)} "
+        f"({100 * others.low:.1f} to {percent(others.high)}), on all "
+        f"{percent(best.metrics['accuracy'])}."
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from vision.base.params import Section
+from vision.schema.gone import refuse_gone
 
 
 class EvaluateParams(Section):
@@ -14,6 +15,4 @@ class EvaluateParams(Section):
     @model_validator(mode="before")
     @classmethod
     def _say_what_is_gone(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "bootstrap_resamples" in values:
-            raise ValueError("bootstrap_resamples is gone, as no interval draws samples: remove it")
-        return values
+        return refuse_gone(values, {"bootstrap_resamples": "no interval draws samples"})

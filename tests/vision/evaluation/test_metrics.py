@@ -111,5 +111,7 @@ def test_params_out_of_range_are_refused_by_name(key, value):
 
 def test_a_param_that_is_gone_says_so_in_one_line():
     values = PARAMS.model_dump() | {"bootstrap_resamples": 2000}
-    with pytest.raises(ParamsError, match=r"^evaluate: bootstrap_resamples is gone, .*remove it$"):
+    with pytest.raises(
+        ParamsError, match=r"^evaluate: bootstrap_resamples is gone, .*: remove it from"
+    ):
         check_section("evaluate", values, EvaluateParams)

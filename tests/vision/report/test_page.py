@@ -345,7 +345,7 @@ def test_stand_in_images_are_marked_on_every_result_but_not_on_the_recipes(tmp_p
         "Calibration",
         "Cost",
         "Corrupted images",
-        "Twins in training",
+        "Near-duplicates in training",
     }
     for title in (
         "Learning curves",
@@ -481,39 +481,48 @@ def test_what_spoilt_images_cost_names_the_worst_kind():
     )
 
 
-def test_twins_are_counted_and_the_best_model_is_judged_without_them(tmp_path, monkeypatch):
+def test_near_duplicates_are_counted_and_the_best_model_is_evaluated_without(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch)
     words = describe_duplicates(results)
-    assert words.startswith("1 of the 60 test images have a twin among the training images, 0 of")
-    right = results.best.test_logits.argmax(1) == results.images.test_labels
-    assert f"is {100 * right[1:].mean():.1f} %" in words
-
-
-def test_no_twins_are_said_too(tmp_path, monkeypatch):
-    results = load(tmp_path, monkeypatch)
-    results.duplicates["pairs"] = []
-    assert describe_duplicates(results) == (
-        "None of the 60 test images has a twin among the training images."
+    assert words.startswith(
+        "At least 1 of the 60 test images (1.7 %) has a near-duplicate of their class among the "
+        "training images. No test image equals one pixel for pixel. On the others the accuracy of"
     )
+    right = results.best.test_logits.argmax(1) == results.images.test_labels
+    assert f"is {100 * right[1:].mean():.1f} % (" in words
+    assert words.endswith(f"on all {100 * right.mean():.1f} %.")
 
 
-def test_where_all_have_twins_no_accuracy_is_made_up(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "No near-duplicate of the 60 test images was found among the training images."),
+        (
+            {"threshold": None, "train_share": None},
+            "Too few training images to tell near-duplicates. No test image equals one pixel for "
+            "pixel.",
+        ),
+        (
+            {"threshold": None, "is_too_alike": True, "test_share": 0.44, "train_share": 0.45},
+            "These images are too alike to tell near-duplicates: 44.0 % of the 60 test images are "
+            "much like a training image of their class, and so are 45.0 % of the training images. "
+            "No test image equals one pixel for pixel.",
+        ),
+    ],
+)
+def test_what_cannot_be_told_of_near_duplicates_is_said(tmp_path, monkeypatch, facts, words):
     results = load(tmp_path, monkeypatch)
-    results.duplicates["pairs"] *= 60
-    for test, pair in enumerate(results.duplicates["pairs"]):
-        results.duplicates["pairs"][test] = pair | {"test": test}
+    results.duplicates.update(facts | {"pairs": []})
+    assert describe_duplicates(results) == words
+
+
+def test_where_all_are_copies_no_accuracy_is_made_up(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    copy = results.duplicates["pairs"][0] | {"is_exact": True}
+    results.duplicates["pairs"] = [copy | {"test": test} for test in range(60)]
     words = describe_duplicates(results)
-    assert words.startswith("All 60 test images have a twin among the training images, 0 of them")
-    assert "None is left on which to measure the accuracy" in words
+    assert "60 of the 60 test images equal a training image pixel for pixel. No other is" in words
     assert "nan" not in words
-
-
-def test_pairs_that_were_not_compared_are_said(tmp_path, monkeypatch):
-    results = load(tmp_path, monkeypatch)
-    results.duplicates["capped"] = {"images": 12, "compared": 50, "pairs_left_out": 3456}
-    words = describe_duplicates(results)
-    assert "12 test images have a perceptual hash close to that of more than 50 training" in words
-    assert "3,456 pairs were left out: more twins are possible." in words
 
 
 def test_the_model_card_is_that_of_the_best_model_and_escapes_names(tmp_path, monkeypatch):
