@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from stages.made import describe_making
 from stages.runner import run_stage
 from vision.base.errors import ParamsError
 from vision.base.files import write_bytes, write_json, write_rows, write_text
@@ -20,6 +21,7 @@ from vision.base.kept import remove
 from vision.base.params import load_section
 from vision.report.figures import draw_figures
 from vision.report.page import (
+    Made,
     build_report,
     draw_sheets,
     list_epochs,
@@ -64,7 +66,8 @@ def main() -> None:
     predictions = list_predictions(results).to_csv(index=False, float_format="%.4f")
     write_text(REPORTS_DIR / "predictions.csv", predictions)
     write_text(REPORTS_DIR / "report.md", render_markdown(report))
-    page = render_html(report, figures, draw_sheets(results))
+    made = Made(describe_making(), Path("params.yaml").read_text(encoding="utf-8"))
+    page = render_html(report, figures, draw_sheets(results), made)
     write_text(REPORTS_DIR / "report.html", page)
     write_text(REPORTS_DIR / "model-card.md", render_model_card(results))
     print_results(results)

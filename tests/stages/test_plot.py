@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages import plot
+from stages.made import describe_making
 from stages.runner import run_stage
 from tests.fake_results import CLASSES, MODELS, write_tree
 from vision.base.files import read_array, read_json, write_json
@@ -55,7 +56,26 @@ def test_equal_inputs_give_equal_bytes_under_any_hash_seed(plotted, tmp_path):
     command = [sys.executable, "-W", "error", "-m", "stages.plot"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert read_reports(tmp_path) == read_reports(plotted[0])
+    first, second = read_reports(plotted[0]), read_reports(tmp_path)
+    foot = re.compile(rb"<footer>.*</footer>", re.DOTALL)
+    pages = [foot.subn(b"", each.pop("reports/report.html")) for each in (first, second)]
+    assert pages[0] == pages[1]
+    assert pages[0][1] == 1
+    assert second == first
+
+
+def test_the_foot_of_the_page_says_when_and_from_what_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert describe_making().startswith("Made on 1970-01-02 at 00:00 UTC by traceable-image")
+    assert "commit" not in describe_making()
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    Path("params.yaml").write_text("seed: 0")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    assert re.search(r" from commit [0-9a-f]{12}\.$", describe_making())
+    Path("params.yaml").write_text("seed: 1")
+    assert describe_making().endswith(", with changes that are not committed.")
 
 
 def test_another_timing_touches_the_reports_alone(plotted, tmp_path):

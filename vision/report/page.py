@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,14 @@ TRAINING_FIGURES = (
     "augmented images where the recipe augments, with dropout where it has any: they can lie "
     "below validation."
 )
+
+
+@dataclass(frozen=True)
+class Made:
+    """When and from what a page was made: all of it that equal results do not repeat."""
+
+    text: str
+    params: str  # params.yaml, as it was then
 
 
 def summarise(results: Results) -> dict[str, Any]:
@@ -457,14 +465,14 @@ def render_html(
     report: Report,
     figures: Mapping[str, bytes],
     sheets: Mapping[str, Sheet] | None = None,
-    made: str = "",
+    made: Made | None = None,
 ) -> str:
     """Render one page that holds all it shows and asks no one for anything.
 
     Args:
         figures: PNGs by file name.
         sheets: images of the confusion matrices, by model.
-        made: when and from what, for the foot of the page.
+        made: what stands at the foot of the page.
     """
     sheets = sheets or {}
     facts = {

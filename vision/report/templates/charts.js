@@ -24,13 +24,14 @@ function findTicks(low, high, count) {
 class Chart {
   constructor(figure) {
     this.data = readData(figure);
+    this.name = figure.dataset.name;
     this.view = 0;
     this.hidden = new Set();
     this.isShare = false;
     this.zoom = null;
     this.cursor = null;
     this.plot = make("div", { class: "plot" });
-    this.svg = draw("svg", { role: "img", tabindex: 0, "aria-label": `${figure.dataset.name}; arrow keys read the points, the values stand below` });
+    this.svg = draw("svg", { role: "img", tabindex: 0, "aria-label": `${this.name}; arrow keys read the points, the values stand below` });
     this.tip = make("div", { class: "tip", "aria-live": "polite", hidden: "" });
     this.plot.append(this.svg, this.tip);
     this.values = make("details", {}, make("summary", {}, "Values"));
@@ -264,7 +265,7 @@ class Chart {
     if (!this.values.open) return;
     this.shown = this.find();
     const rows = this.shown.flatMap(({ line, points }) => points.map((point) => make("li", {}, this.describe(line, point))));
-    const list = make("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Values" }, make("ul", {}, ...rows));
+    const list = make("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": `Values: ${this.name}` }, make("ul", {}, ...rows));
     this.values.append(list);
   }
 }

@@ -333,9 +333,9 @@ class Panel {
 
   makeMenus() {
     return this.chosen.map((name, side) => {
-      const menu = make("select", {}, ...[...matrices].map(([key, { label }]) => make("option", { value: key, ...(key === name && { selected: "" }) }, label)));
+      const menu = make("select", { "aria-label": side ? "Model that is subtracted" : "Model" }, ...[...matrices].map(([key, { label }]) => make("option", { value: key, ...(key === name && { selected: "" }) }, label)));
       menu.addEventListener("change", () => { this.chosen[side] = menu.value; this.update(); });
-      return make("label", {}, side ? "minus " : "", menu);
+      return make("span", {}, side ? "minus" : "", menu);
     });
   }
 
