@@ -23,6 +23,7 @@ from vision.schema.explain import ExplainParams
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")
 EXPLANATIONS_DIR = Path("data/explanations")
+MOST_CLASSES = 24  # of which a right prediction is explained
 
 
 def main(name: str) -> None:
@@ -32,7 +33,7 @@ def main(name: str) -> None:
     logits, labels = read_array(PREDICTIONS_DIR / name / "test_logits.npy"), test.get_labels()
     temperature = read_json(PREDICTIONS_DIR / name / "calibration.json")["temperature"]
     scores = score(logits, labels, temperature)
-    right = find_surest_of_each_class(scores, labels, params.images)
+    right = find_surest_of_each_class(scores, labels)
     wrong = [mistake.position for mistake in find_mistakes(scores, labels, params.images)]
     found = find_layer(model, spec)
     facts = {"layer": found[0] if found else None, "right": right, "wrong": wrong}
@@ -45,14 +46,15 @@ def main(name: str) -> None:
     write_array(out / "maps.npy", maps)
 
 
-def find_surest_of_each_class(scores: Scores, labels: np.ndarray, count: int) -> list[int]:
-    """Return right predictions, the surest of each class, from the first class on."""
-    chosen = []
-    for label in np.unique(labels):
-        right = np.flatnonzero((labels == label) & scores.right)
-        if len(right):
-            chosen.append(int(right[np.argmax(scores.confidence[right])]))
-    return chosen[:count]
+def find_surest_of_each_class(scores: Scores, labels: np.ndarray) -> list[int]:
+    """Return right predictions, the surest of each class; of many classes, spread over them."""
+    right = np.flatnonzero(scores.right)
+    surest_first = right[np.argsort(-scores.confidence[right], kind="stable")]
+    _, firsts = np.unique(labels[surest_first], return_index=True)
+    if not len(firsts):
+        return []
+    kept = np.unique(np.linspace(0, len(firsts) - 1, MOST_CLASSES).astype(int))
+    return [int(surest_first[firsts[k]]) for k in kept]
 
 
 if __name__ == "__main__":

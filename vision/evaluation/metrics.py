@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix
 
 from vision.evaluation.intervals import bound_share, bound_shares
+from vision.evaluation.probabilities import split
 from vision.schema.evaluate import EvaluateParams
 
 SCORES = ("precision", "recall", "f1")
@@ -95,8 +96,13 @@ def average_scores(scores: list[dict[str, Any]], weights: Sequence[float]) -> di
 
 def measure_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean cross-entropy in nats."""
-    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
-    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+    losses = [
+        -log_softmax(logits[piece].astype(np.float64), axis=1)[
+            np.arange(len(labels[piece])), labels[piece]
+        ]
+        for piece in split(logits)
+    ]
+    return float(np.concatenate(losses).mean())
 
 
 def _clean(value: float) -> float | None:

@@ -58,6 +58,7 @@ SCALED_LOOK: dict[str, Any] = {
 }
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, ITU-R BT.709
 SHOWN = 12  # images in a gallery
+GALLERY_COLUMNS = 6
 TWINS = 6  # pairs of duplicates
 MAX_SIDE = 8.0  # inches, of a confusion matrix
 MAX_SHARES = 12  # classes in whose cells there is room for a count and its share
@@ -284,25 +285,41 @@ def draw_robustness(results: Results) -> Figure:
 def draw_attention(results: Results, run: Run) -> Figure:
     """Draw where a model looks: images that it gets right, then images that it gets wrong."""
     right, wrong = run.explained["right"], run.explained["wrong"]
-    n_columns = max(len(right), len(wrong))
-    figure = Figure(figsize=(WIDTH, 3.9))
-    panels = figure.subplots(2, n_columns, squeeze=False)
+    places = _place(len(right)), _place(len(wrong))
+    n_rows = [1 + places[k][-1][0] if places[k] else 0 for k in range(2)]
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.75 * sum(n_rows)))
+    panels = figure.subplots(sum(n_rows), GALLERY_COLUMNS, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    chosen = [*zip(panels[0], right, strict=False), *zip(panels[1], wrong, strict=False)]
-    predicted, classes = run.test_logits.argmax(1), results.images.classes
-    for (axes, position), heat in zip(chosen, run.maps, strict=True):
-        pixels = results.images.read_test(position)
-        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
-        axes.imshow(pixels, interpolation="nearest")
-        axes.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
-        true, guess = (int(each[position]) for each in (results.images.test_labels, predicted))
-        words = shorten(classes[true], 16)
-        if true != guess:
-            words += f"\ntaken for {shorten(classes[guess], 16)}"
-        axes.set_title(words, loc="center", fontsize=8)
+    spots = [*places[0], *((n_rows[0] + row, column) for row, column in places[1])]
+    for spot, position, heat in zip(spots, [*right, *wrong], run.maps, strict=True):
+        _draw_heat(results, run, panels[spot], position, heat)
     _title(figure, f"Where {_label(run)} looks: right above, wrong below", results.mark(run))
     return figure
+
+
+def _place(n: int) -> list[tuple[int, int]]:
+    """Return row and column of each picture of a gallery."""
+    return [divmod(k, GALLERY_COLUMNS) for k in range(n)]
+
+
+def _draw_heat(results: Results, run: Run, axes: Axes, position: int, heat: np.ndarray) -> None:
+    """Draw an image under its map; a map of zeros is left out, and a word says so."""
+    pixels, classes = results.images.read_test(position), results.images.classes
+    axes.imshow(pixels, interpolation="nearest")
+    if heat.any():
+        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
+        axes.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
+    true, guess = (
+        int(labels[position])
+        for labels in (results.images.test_labels, results.score(run).predicted)
+    )
+    words = shorten(classes[true], 16)
+    if true != guess:
+        words += f"\ntaken for {shorten(classes[guess], 16)}"
+    if not heat.any():
+        words += "\nno place speaks for it"
+    axes.set_title(words, loc="center", fontsize=8)
 
 
 def draw_duplicates(results: Results) -> Figure:
@@ -332,10 +349,9 @@ def draw_images(
     Args:
         rows: of the images that positions count.
     """
-    n_columns = 6
-    n_rows = -(-len(chosen) // n_columns)
+    n_rows = -(-len(chosen) // GALLERY_COLUMNS)
     figure = Figure(figsize=(WIDTH, 0.7 + 1.75 * n_rows))
-    panels = figure.subplots(n_rows, n_columns, squeeze=False)
+    panels = figure.subplots(n_rows, GALLERY_COLUMNS, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
     images = results.images

@@ -38,6 +38,7 @@ from vision.report.charts import (
     chart_robustness,
 )
 from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, order_by_f1
+from vision.report.hub import describe_for_hub
 from vision.report.paper import FIGURE_4, RECIPE
 from vision.report.runs import Results, Run
 from vision.report.tables import (
@@ -132,7 +133,8 @@ TWINS_FOUND = (
     "near-duplicate is missed. None was left out of any other figure."
 )
 ATTENTION = (
-    "Grad-CAM (Selvaraju et al., 2017, by captum): bright places speak for the predicted class."
+    "Grad-CAM (Selvaraju et al., 2017, by captum): bright places speak for the predicted class. Of "
+    "the right predictions, the surest of each class; of the wrong ones, the surest"
 )
 TRAINING_FIGURES = (
     "Training figures are running means over an epoch, taken while the net still learns, on "
@@ -527,6 +529,7 @@ def render_model_card(results: Results) -> str:
     environment.filters["md"] = escape_markdown
     counts = (f"{images.split[subset]['n']:,} {subset}" for subset in ("train", "val", "test"))
     facts = {
+        "hub": describe_for_hub(results),
         "run": run,
         "images": images,
         "n_models": len(results.runs),

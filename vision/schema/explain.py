@@ -6,4 +6,6 @@ from vision.base.params import Section
 
 
 class ExplainParams(Section):
-    images: int = Field(ge=1, le=24)  # of the right and of the wrong predictions
+    images: int = Field(
+        ge=1, le=24
+    )  # of the wrong predictions; of the right ones one of each class

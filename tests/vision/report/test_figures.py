@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.fake_results import MODELS, make_history, write_training, write_tree
 from vision.base.files import write_rows
 from vision.report.figures import (
     STYLE,
+    draw_attention,
     draw_confusion,
     draw_curves,
     draw_difference,
@@ -46,6 +48,16 @@ def test_figures_are_pngs_that_name_no_software(tmp_path, monkeypatch):
         image = Image.open(io.BytesIO(png))
         assert image.format == "PNG"
         assert "Software" not in image.info
+
+
+def test_a_map_of_zeros_leaves_the_image_as_it_is_and_a_word_says_why(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, models={"paper": 0.8})
+    maps = results.runs[0].maps * np.array([1, 0, 1], np.float32)[:, None, None]
+    figure = draw_attention(results, replace(results.runs[0], maps=maps))
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    assert [len(axes.get_images()) for axes in panels] == [2, 1, 2]  # the image, and its map
+    words = [axes.get_title().splitlines()[-1] for axes in panels]
+    assert [word == "no place speaks for it" for word in words] == [False, True, False]
 
 
 def test_panels_of_the_curves_share_one_scale(tmp_path, monkeypatch):

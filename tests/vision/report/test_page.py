@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.fake_results import MODELS, make_history, write_training, write_tree
 from vision.base.errors import DataError, ParamsError
@@ -534,3 +535,25 @@ def test_the_model_card_is_that_of_the_best_model_and_escapes_names(tmp_path, mo
     assert not re.search(r"(?<!\\)<script", card)
     assert percent(results.best.metrics["accuracy"]) in card
     assert "rest on stand-ins (†)" in card
+
+
+def test_the_hub_reads_the_results_from_the_model_card(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, models={"paper": 0.8})
+    _, front, _ = render_model_card(results).split("---\n", 2)
+    facts = yaml.safe_load(front)
+    assert facts["license"] == "apache-2.0"
+    assert facts["datasets"] == ["uoft-cs/cifar10"]
+    assert facts["base_model"] == "timm/resnet18.tv_in1k"
+    assert "image-classification" in facts["tags"]
+    (model,) = facts["model-index"]
+    (result,) = model["results"]
+    assert (model["name"], result["dataset"]["type"]) == ("paper", "uoft-cs/cifar10")
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values["accuracy"] == pytest.approx(results.best.metrics["accuracy"], abs=1e-4)
+
+
+def test_what_the_hub_does_not_have_is_not_named(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.8}, source="folder")
+    facts = yaml.safe_load(render_model_card(results).split("---\n", 2)[1])
+    assert not {"datasets", "base_model"} & {*facts}
+    assert facts["model-index"][0]["results"][0]["dataset"]["type"] == "folder"
