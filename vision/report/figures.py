@@ -17,6 +17,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from vision.evaluation.calibration import N_BINS, trace_coverage
 from vision.evaluation.gallery import Mistake
 from vision.evaluation.similarity import order_classes
+from vision.evaluation.thresholds import Ranking
+from vision.report.deciding import rank_positives
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
 from vision.report.words import shorten
@@ -92,6 +94,8 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
             title = f"Labels that {_label(results.best)} doubts"
             options = (results.images.judged_rows, title, results.mark(results.best))
             drawings["label-issues.png"] = draw_images(results, issues, *options)
+        if ranked := rank_positives(results):
+            drawings["roc.png"] = draw_roc(results, ranked)
         if len(results.runs) > 1:
             drawings["difference.png"] = draw_difference(results)
         return {file: render(figure, params.dpi) for file, figure in drawings.items()}
@@ -261,8 +265,32 @@ def draw_coverage(results: Results) -> Figure:
     return figure
 
 
+def draw_roc(results: Results, ranked: dict[str, Ranking]) -> Figure:
+    """Draw ROC and precision-recall curves of the second of two classes, a line for each model."""
+    figure = Figure(figsize=(WIDTH, 4.4))
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 100], [0, 100], color=GREY, lw=1, ls=":", label="guessing")
+    share = 100 * float((results.images.test_labels == 1).mean())
+    right.axhline(share, color=GREY, lw=1, ls=":")
+    for number, run in enumerate(results.runs):
+        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "label": _label(run)}
+        false, true = ranked[run.name].roc
+        left.step(100 * false, 100 * true, where="post", **look)
+        recall, precision = ranked[run.name].recall
+        right.step(100 * recall, 100 * precision, where="post", **look)
+    ends = (-1, 101)
+    left.set(xlabel="false positive rate (%)", ylabel="true positive rate (%)", title="ROC")
+    right.set(xlabel="recall (%)", ylabel="precision (%)", title="precision and recall")
+    for axes in (left, right):
+        axes.set(xlim=ends, ylim=ends)
+    positive = shorten(results.images.classes[1], 24)
+    title = f"Test images by the probability of {positive}"
+    _title(figure, title, results.mark(), left.get_lines())
+    return figure
+
+
 def draw_robustness(results: Results) -> Figure:
-    """Draw accuracy by the degree to which images are spoilt, a panel for each kind."""
+    """Draw accuracy by the severity of corruption, a panel for each kind."""
     kinds = list(results.runs[0].robustness["accuracies"])
     figure, panels = _make_panels(len(kinds))
     for axes, kind in zip(panels.flat, kinds, strict=False):
@@ -277,7 +305,7 @@ def draw_robustness(results: Results) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy (%)")
     n = results.runs[0].robustness["n"]
-    title = f"Accuracy on {n:,} spoilt test images; severity 0 is as they are"
+    title = f"Accuracy on {n:,} corrupted test images; severity 0 is the original"
     _title(figure, title, results.mark(), panels[0, 0].get_lines())
     return figure
 

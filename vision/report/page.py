@@ -37,10 +37,20 @@ from vision.report.charts import (
     chart_f1,
     chart_robustness,
 )
+from vision.report.deciding import build_thresholds
 from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, order_by_f1
 from vision.report.hub import describe_for_hub
 from vision.report.paper import FIGURE_4, RECIPE
+from vision.report.robustness import (
+    describe_overtaking,
+    describe_robustness,
+    list_degrees,
+    list_highest,
+    list_robustness,
+    measure_robustness,
+)
 from vision.report.runs import Results, Run
+from vision.report.slicing import build_slices
 from vision.report.tables import (
     describe_hardware,
     describe_weights,
@@ -56,13 +66,12 @@ from vision.report.tables import (
     list_pairs,
     list_probabilities,
     list_recipes,
-    list_robustness,
     list_scores,
     list_seeds,
     list_stand_ins,
-    measure_robustness,
 )
 from vision.report.words import (
+    describe_baseline,
     describe_calibration,
     describe_choice,
     describe_curves,
@@ -70,7 +79,7 @@ from vision.report.words import (
     describe_doubts,
     describe_duplicates,
     describe_failures,
-    describe_robustness,
+    describe_load,
     describe_source,
     describe_transfer,
     describe_verdict,
@@ -122,9 +131,10 @@ CALIBRATION = (
     "confidence is calibrated: after temperature scaling."
 )
 CORRUPTIONS = (
-    "Kinds and degrees follow CIFAR-10-C (Hendrycks and Dietterich, 2019), but were made here, "
-    "from the same test images for all models, with the seed of the run: the figures cannot be set "
-    "beside published ones."
+    "Kinds and severities are those of CIFAR-10-C for images of 32 pixels and of ImageNet-C for "
+    "224 (Hendrycks and Dietterich, 2019), and lie between them for sides between. They were made "
+    "here, from the same test images for all models, with the seed of the run: the figures cannot "
+    "be set beside published ones."
 )
 TWINS_FOUND = (
     "A copy equals a training image pixel for pixel. A near-duplicate has the detail of a training "
@@ -205,9 +215,7 @@ def build_report(results: Results, params: PlotParams) -> Report:
     title = f"{describe_source(results.images)}: {n} image classifier{'s' * (n > 1)} evaluated"
     sections = [
         _build_first(results),
-        Section(
-            "All models", [list_models(results), Text(describe_details(results), results.mark())]
-        ),
+        _build_models(results),
         *_compare_with_paper(results),
         *_build_comparison(results),
         _build_curves(results),
@@ -215,7 +223,9 @@ def build_report(results: Results, params: PlotParams) -> Report:
         *(_build_model(results, run, params) for run in results.runs),
         _build_calibration(results),
         _build_robustness(results),
-        Section("Cost", [list_costs(results)]),
+        *build_slices(results),
+        *build_thresholds(results),
+        _build_cost(results),
         *_build_label_issues(results),
         _build_duplicates(results),
         Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
@@ -223,6 +233,19 @@ def build_report(results: Results, params: PlotParams) -> Report:
         Section("Conditions and provenance", [list_conditions(results)]),
     ]
     return Report(title, sections)
+
+
+def _build_models(results: Results) -> Section:
+    texts = [describe_details(results), describe_baseline(results)]
+    said = Text(" ".join(filter(None, texts)), results.mark())
+    return Section("All models", [list_models(results), said])
+
+
+def _build_cost(results: Results) -> Section:
+    blocks: list[Block] = [list_costs(results)]
+    if warning := describe_load(results):
+        blocks.append(Text(warning))
+    return Section("Cost", blocks)
 
 
 def _build_first(results: Results) -> Section:
@@ -346,8 +369,12 @@ def _build_robustness(results: Results) -> Section:
     )
     items = [(run.label, describe_robustness(run)) for run in results.runs]
     chart = Chart(picture, chart_robustness(results))
-    blocks: list[Block] = [Items(items), list_robustness(results), chart, Text(CORRUPTIONS)]
-    return Section("Corrupted images", blocks)
+    blocks: list[Block] = [Items(items)]
+    if overtaking := describe_overtaking(results):
+        blocks.append(Text(overtaking, results.mark()))
+    blocks += [list_robustness(results), list_highest(results), chart]
+    how = f"{CORRUPTIONS} {list_degrees(results)}".rstrip()
+    return Section("Corrupted images", [*blocks, Text(how)])
 
 
 def _build_duplicates(results: Results) -> Section:

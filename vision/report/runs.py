@@ -1,5 +1,6 @@
 """What the stages before `plot` left behind, read once and held together."""
 
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,7 @@ COSTS_DIR = Path("data/costs")
 ROBUSTNESS_DIR = Path("data/robustness")
 EXPLANATIONS_DIR = Path("data/explanations")
 DUPLICATES = Path("data/duplicates.json")
+KNOWN = ("file", "label", "subset", "md5")  # columns of the table of files that say nothing more
 IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
 
 T = TypeVar("T")
@@ -55,6 +57,7 @@ class Images:
     test_rows: np.ndarray  # (n,) which of them are the test images
     val_rows: np.ndarray
     names: Sequence[str]  # (N,) of their files in the source
+    test_facts: dict[str, list[str]]  # what else the table of files says of the test images
 
     @property
     def judged_rows(self) -> np.ndarray:
@@ -275,9 +278,22 @@ def load_results(models: ModelsParams) -> Results:
         test_rows=test_rows,
         val_rows=val_rows,
         names=_read(RAW_DIR / FILES, "download", lambda path: read_columns(path, "file")[0]),
+        test_facts=_read(RAW_DIR / FILES, "download", lambda path: _read_facts(path, test_rows)),
     )
     runs = [_load_run(name, names, models) for name in models.evaluate]
     return Results(images, runs, _read(DUPLICATES, "find-duplicates"))
+
+
+def _read_facts(path: Path, rows: np.ndarray) -> dict[str, list[str]]:
+    """Return the columns of the table of files that describe images, at these rows."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header = next(csv.reader(file), [])
+    names = [name for name in header if name not in KNOWN]
+    columns = read_columns(path, *names) if names else []
+    return {
+        name: [column[row] for row in rows.tolist()]
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def one_line(text: str) -> str:

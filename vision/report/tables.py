@@ -471,25 +471,6 @@ def list_class_counts(results: Results) -> Table:
     return Table("Images by class", header, rows, is_sortable=True)
 
 
-def list_robustness(results: Results) -> Table:
-    kinds = list(results.runs[0].robustness["accuracies"])
-    rows: list[tuple[str, ...]] = []
-    for run in results.runs:
-        means = measure_robustness(run)
-        figures = [run.robustness["clean"], sum(means.values()) / len(means), *means.values()]
-        rows.append((run.label, *map(share, figures)))
-    header = ("Model", "As they are", "Mean", *kinds)
-    n = results.runs[0].robustness["n"]
-    caption = f"Accuracy in percent on {n:,} test images, as they are, and spoilt to five degrees"
-    return Table(caption, header, rows, results.mark())
-
-
-def measure_robustness(run: Run) -> dict[str, float]:
-    """Return the accuracy on images spoilt in each way, the mean over the degrees."""
-    accuracies = run.robustness["accuracies"]
-    return {kind: sum(values) / len(values) for kind, values in accuracies.items()}
-
-
 def list_costs(results: Results) -> Table:
     batch = results.runs[0].cost["batch_sizes"][-1]
     header = (
@@ -497,9 +478,10 @@ def list_costs(results: Results) -> Table:
         "Parameters",
         "MB",
         "GFLOP an image",
-        "Milliseconds, 1 image",
+        "1 image, ms",
+        "1 photo with decoding, ms",
         f"Images a second, {batch} at once",
-        "Seconds of training",
+        "Training, s",
     )
     rows: list[tuple[str, ...]] = [
         (
@@ -507,18 +489,32 @@ def list_costs(results: Results) -> Table:
             f"{run.cost['parameters']:,}",
             f"{run.cost['bytes'] / 1e6:.1f}",
             f"{run.cost['flops_per_image'] / 1e9:.3f}",
-            f"{run.cost['latency_ms']:.1f}",
-            f"{run.cost['images_per_second']:,.0f}",
+            _show_times(run, "latency_ms"),
+            _show_times(run, "photo_ms"),
+            _show_times(run, "images_per_second", 0),
             f"{run.timing['train_seconds']:,.0f}",
         )
         for run in results.runs
     ]
     device, threads = (results.runs[0].cost[key] for key in ("device", "threads"))
     caption = (
-        f"What a model costs to use; times on {device}, {threads} thread{'s' * (threads != 1)}, "
-        "preparation of the images included, all views where a model looks at several"
+        f"What a model costs to use; times on {device}, {threads} thread{'s' * (threads != 1)}: "
+        "the median of the repeats, [quartiles] and the best; preparation of the images included, "
+        "all views where a model looks at several. The photo is a JPEG of 640 x 427 pixels"
     )
     return Table(caption, header, rows)
+
+
+def _show_times(run: Run, key: str, digits: int = 1) -> str:
+    """Return a median with its quartiles and the best, of which older results have none."""
+    if key not in run.cost:
+        return NONE
+    middle = f"{run.cost[key]:,.{digits}f}"
+    if f"{key}_best" not in run.cost:
+        return middle
+    low, high = run.cost[f"{key}_quartiles"]
+    best = run.cost[f"{key}_best"]
+    return f"{middle} [{low:,.{digits}f}, {high:,.{digits}f}], {best:,.{digits}f}"
 
 
 def list_recipes(results: Results) -> Table:

@@ -287,15 +287,29 @@ def find_most_confused(
     ]
 
 
-def describe_robustness(run: Run) -> str:
-    """Say what spoilt images cost a model, and which kind costs most."""
-    accuracies, clean = run.robustness["accuracies"], run.robustness["clean"]
-    means = {kind: float(np.mean(values)) for kind, values in accuracies.items()}
-    worst = min(means, key=lambda kind: means[kind])
-    mean = float(np.mean(list(means.values())))
+def describe_baseline(results: Results) -> str:
+    """Say what a model is worth that always names the class most frequent in training."""
+    images = results.images
+    counts = images.class_counts["train"]
+    most = int(np.argmax(counts))
+    share = float((images.test_labels == most).mean())
     return (
-        f"From {percent(clean)} as they are to {percent(mean)} on average. It bears {worst} worst: "
-        f"{percent(means[worst])}, and {percent(accuracies[worst][-1])} at the highest degree."
+        f"Baseline: always to say {images.classes[most]}, the most frequent class of the training "
+        f"images, is right for {percent(share)} of the test images."
+    )
+
+
+def describe_load(results: Results) -> str:
+    """Say for which models the machine was busy with other work while their cost was measured."""
+    loaded = [run for run in results.runs if run.cost.get("was_loaded")]
+    if not loaded:
+        return ""
+    cores = join(f"{run.cost['cores_busy_elsewhere']:.1f} for {run.label}" for run in loaded)
+    stages = " ".join(f"evaluate@{run.name}" for run in loaded)
+    return (
+        f"Other programs took part of the machine's {loaded[0].cost['cores']} cores while times "
+        f"were measured ({cores}): these times are longer than need be. To measure again: dvc "
+        f"repro --force --single-item {stages}."
     )
 
 
