@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from vision.evaluation.intervals import bound_shares
+from scipy.stats import beta
 
 FEWEST = 20  # images of a slice; smaller ones say little
 PARTS = 4  # that numbers are cut into, of about equally many images
@@ -86,7 +85,7 @@ def find_slices(
         return []
     counts = np.array([mask.sum() for *_, mask in masks])
     hits = np.array([right[mask].sum() for *_, mask in masks])
-    lows, highs = bound_shares(hits, counts, 1 - (1 - confidence) / len(masks))
+    lows, highs = bound_together(hits, counts, confidence)
     found = [
         Slice(name, value, int(n), float(hit / n), float(low), float(high))
         for (name, value, _), n, hit, low, high in zip(
@@ -94,6 +93,19 @@ def find_slices(
         )
     ]
     return sorted(found, key=lambda each: (each.accuracy, -each.n))
+
+
+def bound_together(
+    hits: np.ndarray, n: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return intervals of shares that all hold at once with `confidence`, (shares,) each.
+
+    Clopper and Pearson's exact ones at Bonferroni's level: far out in the tails, where that level
+    lies for many shares, Wilson's are too narrow.
+    """
+    tail = (1 - confidence) / len(n) / 2
+    low, high = beta.ppf(tail, hits, n - hits + 1), beta.ppf(1 - tail, hits + 1, n - hits)
+    return np.where(hits > 0, low, 0.0), np.where(hits < n, high, 1.0)
 
 
 def _cut(values: np.ndarray) -> list[tuple[str, np.ndarray]]:

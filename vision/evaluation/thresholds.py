@@ -16,6 +16,8 @@ from vision.evaluation.intervals import bound_shares
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
+TINY = 1e-9
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -92,8 +94,9 @@ def bound_auc(
         variance = area * (1 - area) * spread / (n_positive * n_negative)
         return (area - auc) ** 2 - z2 * variance
 
-    low = 0.0 if auc == 0 else float(brentq(exceed, 0, auc))
-    high = 1.0 if auc == 1 else float(brentq(exceed, auc, 1))
+    inside = min(max(auc, TINY), 1 - TINY)  # at 0 and 1 nothing is left to chance: another root
+    low = 0.0 if auc == 0 else float(brentq(exceed, 0, inside))
+    high = 1.0 if auc == 1 else float(brentq(exceed, inside, 1))
     return low, high
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from vision.evaluation.calibration import N_BINS, SIMULATIONS
 from vision.evaluation.gallery import Mistake, Sheet, make_sheet, pick_by_cell
+from vision.evaluation.probabilities import summarise_probabilities
 from vision.evaluation.similarity import order_classes
 from vision.report.blocks import (
     Block,
@@ -56,6 +57,7 @@ from vision.report.tables import (
     describe_weights,
     list_calibration,
     list_claims,
+    list_class_counts,
     list_conditions,
     list_confusions,
     list_costs,
@@ -182,13 +184,26 @@ def _summarise(run: Run, results: Results) -> dict[str, Any]:
         | {f"test_{key}": metrics[key] for key in tested}
         | {
             "test_calibration_error": results.calibrate(run).error,
+            "test_calibration_error_by_chance": results.calibrate(run).luck.mean,
             "test_calibration_error_scaled": results.calibrate(run, temperature).error,
             "temperature": temperature,
             "last_epoch_val_accuracy": metrics["last_epoch"]["val_accuracy"],
             "last_epoch_test_accuracy": metrics["last_epoch"]["accuracy"],
         }
+        | _summarise_probabilities(run, results)
         | _summarise_seeds(run)
     )
+
+
+def _summarise_probabilities(run: Run, results: Results) -> dict[str, float]:
+    """Return the scores of the probabilities as trained, and scaled where the name says so."""
+    n_classes, plain = len(results.images.classes), results.score(run, "test", 1.0)
+    scaled = summarise_probabilities(results.score(run), n_classes)
+    found = {
+        f"test_{key}": value for key, value in summarise_probabilities(plain, n_classes).items()
+    }
+    del found["test_log_loss"]  # it is test_loss
+    return found | {f"test_{key}_scaled": scaled[key] for key in ("log_loss", "brier")}
 
 
 def _summarise_seeds(run: Run) -> dict[str, Any]:
@@ -219,7 +234,7 @@ def build_report(results: Results, params: PlotParams) -> Report:
         *_compare_with_paper(results),
         *_build_comparison(results),
         _build_curves(results),
-        Section("Classes", [_show_f1(results), list_f1(results), *_show_difference(results)]),
+        Section("Classes", _list_classes(results)),
         *(_build_model(results, run, params) for run in results.runs),
         _build_calibration(results),
         _build_robustness(results),
@@ -239,6 +254,11 @@ def _build_models(results: Results) -> Section:
     texts = [describe_details(results), describe_baseline(results)]
     said = Text(" ".join(filter(None, texts)), results.mark())
     return Section("All models", [list_models(results), said])
+
+
+def _list_classes(results: Results) -> list[Block]:
+    tables = [list_f1(results), list_class_counts(results)]
+    return [_show_f1(results), *tables, *_show_difference(results)]
 
 
 def _build_cost(results: Results) -> Section:

@@ -23,6 +23,7 @@ from vision.report.words import (
 )
 
 NONE = "\N{EN DASH}"  # where a table has nothing to say
+UNEQUAL = 1.5  # times as many images of one class as of another
 SUBSETS = ("train", "val", "test")
 DOUBTS = 50  # files that are listed
 ROWS = 40  # classes that Markdown lists; more are sorted by F1, and the page has all
@@ -155,6 +156,7 @@ def list_models(results: Results) -> Table:
         "Model",
         "Test %",
         f"{100 * level:g} % interval",
+        *["Balanced %"] * has_unequal_classes(results),
         "Val %",
         "Train %",
         "Last test %",
@@ -168,15 +170,27 @@ def list_models(results: Results) -> Table:
         "Train, val and test accuracy are those of the kept epoch, last those of the last "
         "epoch; seconds are the training's, validation included."
     )
-    return Table(caption, header, [_list_model(run) for run in results.runs], results.mark())
+    if has_unequal_classes(results):
+        caption += (
+            " Balanced is the mean recall over the classes of the test images, which are unequal."
+        )
+    rows = [_list_model(run, has_unequal_classes(results)) for run in results.runs]
+    return Table(caption, header, rows, results.mark())
 
 
-def _list_model(run: Run) -> tuple[str, ...]:
+def has_unequal_classes(results: Results) -> bool:
+    """Say whether a class has UNEQUAL times the test images of another, or more."""
+    counts = [count for count in results.images.class_counts["test"] if count]
+    return max(counts, default=1) >= UNEQUAL * min(counts, default=1)
+
+
+def _list_model(run: Run, is_unequal: bool) -> tuple[str, ...]:
     training, metrics = run.training, run.metrics
     return (
         run.label,
         share(metrics["accuracy"]),
         interval(metrics).removesuffix(" %"),
+        *[share(metrics["macro_avg"]["recall"])] * is_unequal,
         share(metrics["val_accuracy"]),
         share(training["train_accuracy"]),
         share(metrics["last_epoch"]["accuracy"]),
@@ -468,7 +482,7 @@ def list_class_counts(results: Results) -> Table:
         for name, *each in zip(results.images.classes, *counts, strict=True)
     ]
     header = ("Class", "Train", "Val", "Test")
-    return Table("Images by class", header, rows, is_sortable=True)
+    return Table("Images by class", header, rows, is_sortable=True, n_shown=ROWS)
 
 
 def list_costs(results: Results) -> Table:

@@ -176,7 +176,7 @@ def describe_calibration(run: Run, results: Results) -> str:
 
 
 def _describe_habit(run: Run, plain: Calibration) -> str:
-    gap = plain.mean_confidence - run.metrics["accuracy"]
+    gap = subtract(plain.mean_confidence, run.metrics["accuracy"])
     if run.metrics["accuracy_low"] <= plain.mean_confidence <= run.metrics["accuracy_high"]:
         return "within the interval of the accuracy"
     return f"{'over' if gap > 0 else 'under'}confident by {points(gap)}"

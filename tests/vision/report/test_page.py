@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -27,7 +26,6 @@ from vision.report.words import (
     describe_calibration,
     describe_curves,
     describe_duplicates,
-    describe_robustness,
     describe_transfer,
     describe_verdict,
     escape_markdown,
@@ -471,15 +469,6 @@ def test_a_small_data_set_of_two_classes_makes_a_report(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch, classes=("0", "1"), models={"paper": 1.0}, n_test=10)
     markdown, _ = render(results)
     assert "On the 10 test images its accuracy is 100.0 % (95 % interval 72.2 to 1" in markdown
-
-
-def test_what_spoilt_images_cost_names_the_worst_kind():
-    spoilt = {"clean": 0.9, "accuracies": {"noise": [0.8, 0.2], "blur": [0.7, 0.5]}}
-    words = describe_robustness(replace(make_run(), robustness=spoilt))
-    assert words == (
-        "From 90.0 % as they are to 55.0 % on average. It bears noise worst: 50.0 %, and 20.0 % at "
-        "the highest degree."
-    )
 
 
 def test_near_duplicates_are_counted_and_the_best_model_is_evaluated_without(tmp_path, monkeypatch):
