@@ -341,6 +341,8 @@ def test_stand_in_images_are_marked_on_every_result_but_not_on_the_recipes(tmp_p
         "Learning curves",
         "Recipes",
         "Differences",
+        "Classes",
+        "Slices",
         "Calibration",
         "Cost",
         "Corrupted images",
