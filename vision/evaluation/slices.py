@@ -122,7 +122,7 @@ def _cut(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     edges = np.quantile(numbers[known], np.linspace(0, 1, PARTS + 1)[1:-1])
     parts = np.where(known, np.searchsorted(edges, numbers), -1)
     return [
-        (f"{PART_NAMES[part]}, {_span(numbers[parts == part])}", parts == part)
+        (f"{PART_NAMES[part]} ({_span(numbers[parts == part])})", parts == part)
         for part in range(PARTS)
         if (parts == part).any()
     ]

@@ -60,9 +60,9 @@ def describe_slices(results: Results, found: list[Slice]) -> str:
     )
     slices = f"{len(found):,} slices" if len(found) > 1 else "1 slice"
     return (
-        f"Of {slices} of {FEWEST} test images or more, {best.label} has the lowest accuracy on "
-        f"{weakest.attribute}: {weakest.value}, {percent(weakest.accuracy)} of "
-        f"{weakest.n:,} images. Its interval, corrected for looking at {slices} (Bonferroni), is "
+        f"Of {slices} of {FEWEST} test images or more, {best.label} has the lowest accuracy by "
+        f"{weakest.attribute}, {weakest.value}: {percent(weakest.accuracy)} of its "
+        f"{weakest.n:,} images. The interval, corrected for looking at {slices} (Bonferroni), is "
         f"{100 * weakest.low:.1f} to {percent(weakest.high)}, {relation}."
     )
 

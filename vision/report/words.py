@@ -221,7 +221,7 @@ def describe_doubts(results: Results) -> str:
             f"{best.label} is right for {accuracy} of the {n:,} val and test images, too few to "
             f"doubt a label: that takes {percent(WEAK)}."
         )
-    issues = results.label_issues
+    issues, wrong = results.label_issues, round(n * (1 - results.doubter_accuracy))
     how = (
         "A label is in doubt if the predicted class is another one, and its calibrated probability "
         "is no less than the mean that the model gives this class on the images with its label: "
@@ -232,8 +232,8 @@ def describe_doubts(results: Results) -> str:
         return f"{best.label} doubts none of the labels of the {n:,} val and test images. {how}"
     return (
         f"{best.label} doubts {len(issues):,} of the labels of the {n:,} val and test images "
-        f"({percent(len(issues) / n)}). {how} It is itself right for {accuracy} of these images, "
-        "so many of the labels are right. No label was changed, and none counts less."
+        f"({percent(len(issues) / n)}), of {wrong:,} that it predicts otherwise. {how} It is wrong "
+        "itself in many of these cases. No label was changed, and none counts less."
     )
 
 

@@ -21,17 +21,17 @@ def test_the_weakest_slice_comes_first_with_an_interval_for_looking_at_all() -> 
     assert first.accuracy == 0.75
     exact = binomtest(30, 40).proportion_ci(1 - 0.05 / 6, "exact")
     assert (first.low, first.high) == pytest.approx((exact.low, exact.high))
-    assert found[1].value == "lowest quarter, 0 to 49"
+    assert found[1].value == "lowest quarter (0 to 49)"
 
 
 def test_numbers_in_texts_are_cut_into_quarters_and_few_values_are_kept() -> None:
     right = np.ones(100, bool)
     texts = np.array([str(i / 10) for i in range(100)])
     assert {each.value for each in find_slices({"age": texts}, right, 0.95)} == {
-        "lowest quarter, 0 to 2.4",
-        "second quarter, 2.5 to 4.9",
-        "third quarter, 5 to 7.4",
-        "highest quarter, 7.5 to 9.9",
+        "lowest quarter (0 to 2.4)",
+        "second quarter (2.5 to 4.9)",
+        "third quarter (5 to 7.4)",
+        "highest quarter (7.5 to 9.9)",
     }
     levels = np.array(["1", "2", ""] * 30 + ["1"] * 10)
     assert {each.value for each in find_slices({"level": levels}, right, 0.95)} == {"1", "2"}
