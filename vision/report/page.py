@@ -129,7 +129,7 @@ CALIBRATION = (
     "above 0 by chance alone, so it is set beside that of a perfectly calibrated model: images "
     "that are right with the probability that the model's confidence says, simulated "
     f"{SIMULATIONS} times. The temperature that divides the logits is chosen on validation; it "
-    "changes no prediction. Outside this section, in predictions.csv and in what pipeline predict says, "
+    "changes no prediction. Elsewhere in this report, and where pipeline predict says it, "
     "confidence is calibrated: after temperature scaling."
 )
 CORRUPTIONS = (
