@@ -219,7 +219,7 @@ class Canvas {
       const [row, column] = [Math.floor(y0) + k, Math.floor(x0) + k];
       const width = Math.floor(left / 6.5);
       const [at, to] = [(row - y0 + 0.5) * cell, left + (column - x0 + 0.5) * cell];
-      if (row < classes.length && at > 0 && at < side) pen.fillText(shorten(classes[this.order[row]], width), left - 5, at);
+      if (row < classes.length && at > 0 && at < side) pen.fillText(shorten(classes[this.order[row]], width), left - 5, Math.max(7, at));
       if (column >= classes.length || to < left || to > left + side) continue;
       pen.save();
       pen.translate(to, side + 5);
