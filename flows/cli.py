@@ -232,12 +232,16 @@ def compare(
     before: Annotated[str, typer.Argument(help="A commit, an experiment, or workspace.")],
     after: Annotated[str, typer.Argument(help="The same.")] = "workspace",
     out: Annotated[Path, typer.Option(help="A folder for the report.")] = Path("comparison"),
+    fail_if_worse: Annotated[
+        bool, typer.Option("--fail-if-worse", help="End with 3 if a model is significantly worse.")
+    ] = False,
 ) -> None:
     """Write a report of what differs between two runs, and whether it is significant."""
     start = enter_project()
     from flows.commands.compare import compare as write
 
-    print(write(before, after, Path(place(str(out), start))))
+    folder = Path(place(str(out), start))
+    raise typer.Exit(write(before, after, folder, fail_if_worse=fail_if_worse))
 
 
 @app.command()

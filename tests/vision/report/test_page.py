@@ -145,7 +145,7 @@ def test_a_model_that_says_more_than_it_knows_is_called_overconfident(tmp_path, 
     results = load(tmp_path, monkeypatch, models={"two-layer-fc": 0.5})
     text = describe_calibration(results.runs[0], results)
     assert re.match(
-        r"Its mean confidence is 99\.\d %, its accuracy \d\d\.\d %: overconfident by \d", text
+        r"Its mean confidence is 99\.\d %, its accuracy \d\d\.\d %: overconfident by \d\d", text
     )
     assert "Temperature scaling by 8." in text
 
