@@ -89,7 +89,7 @@ def find_worse(before: Version, after: Version) -> list[str]:
 
 
 def has_same_tests(before: Version, after: Version) -> bool:
-    """Say whether both were judged on the same test images in the same order."""
+    """Say whether both were evaluated on the same test images in the same order."""
     first, second = before.results.images, after.results.images
     return (
         first.manifest["sha256"] == second.manifest["sha256"]
