@@ -24,13 +24,8 @@ class Pair:
     n: int  # images
     p: float
 
-    @property
-    def lead(self) -> float:
-        """The difference of the two accuracies, as a fraction; never below 0."""
-        return (self.only_better - self.only_other) / self.n
-
     def bound_lead(self, confidence: float) -> tuple[float, float]:
-        """Return the interval of the lead, of this pair alone."""
+        """Return the interval of the difference of the two accuracies, of this pair alone."""
         low, high = bound_difference(self.only_better, self.only_other, self.n, confidence)
         return float(low), float(high)
 

@@ -106,10 +106,11 @@ CHOICE = (
     "is that with the highest validation accuracy."
 )
 INTERVALS = (
-    "The intervals of accuracy, precision and recall are Wilson's score intervals, those of F1 "
-    "follow from Wilson's of the Jaccard index, those of differences are Bonett and Price's for "
-    "paired proportions. They hold for other test images of the same kind, not for other seeds, "
-    "and for one figure at a time: of twenty 95 % intervals, one may miss."
+    "The intervals of accuracy, precision and recall are Wilson's score intervals, with Poisson's "
+    "bound where all images but one to three agree; those of F1 follow from those of the Jaccard "
+    "index, those of differences are Bonett and Price's for paired proportions. They hold for "
+    "other test images of the same kind, not for other seeds, and for one figure at a time: of "
+    "twenty 95 % intervals, one may miss."
 )
 SEEDS = (
     "Another seed is another order of the images and other weights where they are drawn at random, "

@@ -409,6 +409,7 @@ def list_confusions(results: Results, run: Run, count: int) -> Table | None:
 
 def list_pairs(results: Results) -> Table | None:
     labels = {run.name: run.label for run in results.runs}
+    accuracies = {run.name: run.metrics["accuracy"] for run in results.runs}
     level = results.runs[0].metrics["confidence"]
     rows: list[tuple[str, ...]] = [
         (
@@ -416,7 +417,7 @@ def list_pairs(results: Results) -> Table | None:
             labels[pair.other],
             f"{pair.only_better:,}",
             f"{pair.only_other:,}",
-            signed(100 * pair.lead),
+            difference(accuracies[pair.better], accuracies[pair.other]),
             bounds(*pair.bound_lead(level)),
             p_value(pair.p).removeprefix("= "),
         )

@@ -322,7 +322,8 @@ def describe_duplicates(results: Results) -> str:
     if found["is_too_alike"]:
         return (
             f"These images are too alike to tell near-duplicates: {percent(found['test_share'])} "
-            f"of the {n:,} test images are much like a training image of their class, and so are "
+            f"of the {n:,} test images are much like a training image of their class (the "
+            f"correlation of their detail is {found['min_correlation']:g} or more), and so are "
             f"{percent(found['train_share'] or 0)} of the training images. {copies}"
         ) + _describe_others(results)
     if found["threshold"] is None:
