@@ -1,11 +1,11 @@
 """The numbers behind the page's charts, which charts.js draws.
 
 A chart is {"mark", "x", "y", "views"}. `mark` is "line", "dot" (a row for each name of `y`) or
-"bar" (stacked). An axis is {"label"}, and may have "min", "max" and, for rows, "names". Each of
-the views, of which one is shown at a time, is {"name", "series"}; a series is {"name", "kind",
-"colour", "points"}, and may be "dashed" or "dotted", or "hollow". A point is [x, y], for dots also
-the ends of an interval. What can be switched off are the names and the kinds. With "total", bars
-can be shown as shares of it.
+"bar" (stacked). An axis is {"label"}, and may have "min", "max", "whole" (whole numbers alone) and,
+for rows, "names". Each of the views, of which one is shown at a time, is {"name", "series"}; a
+series is {"name", "kind", "colour", "points"}, and may be "dashed", "dotted" or "hollow". A point
+is [x, y], for dots also the ends of an interval. What can be switched off are the names and the
+kinds. With "total", bars can be shown as shares of it.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def chart_curves(results: Results, quantity: str) -> Chart:
             points = _pair(run.history.epoch.to_numpy(), values)
             series.append(_line(run.label, colour, points, kind, dashed=subset == "train"))
     y = {"label": f"{quantity} ({unit})"}
-    return _make("line", {"label": "epoch"}, y, {"": series})
+    return _make("line", {"label": "epoch", "whole": True}, y, {"": series})
 
 
 def chart_comparison(results: Results) -> Chart:
@@ -138,7 +138,7 @@ def chart_robustness(results: Results) -> Chart:
             points = _pair(range(len(found)), 100 * np.array(found))
             views[name].append(_line(run.label, colour, points))
     y = {"label": "accuracy (%)", "min": 0, "max": 100}
-    return _make("line", {"label": "severity"}, y, views)
+    return _make("line", {"label": "severity", "whole": True}, y, views)
 
 
 def _make(mark: str, x: Chart, y: Chart, views: dict[str, list[Chart]]) -> Chart:

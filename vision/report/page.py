@@ -283,13 +283,15 @@ def _build_first(results: Results) -> Section:
 def _show_key_figures(results: Results) -> Tiles:
     run = results.best
     scaled = results.calibrate(run, results.find_temperature(run))
+    is_scaled = results.find_temperature(run) != 1
+    how, chance = "after scaling" if is_scaled else "as trained", scaled.luck.mean
     kinds = measure_robustness(run).values()
     level = f"{100 * run.metrics['confidence']:g} % interval"
     tiles = [
         Tile("Chosen model", run.label, "by validation accuracy"),
         Tile("Test accuracy", percent(run.metrics["accuracy"]), f"{level} {interval(run.metrics)}"),
         Tile("Macro F1", percent(run.metrics["macro_avg"]["f1"]), "mean over the classes"),
-        Tile("ECE", percent(scaled.error), "after temperature scaling"),
+        Tile("ECE", percent(scaled.error), f"{how}; chance alone gives {percent(chance)}"),
         Tile("Corrupted images", percent(sum(kinds) / len(kinds)), "mean accuracy"),
         Tile("One image", f"{run.cost['latency_ms']:.1f} ms", run.cost["device"]),
     ]

@@ -12,8 +12,8 @@ function draw(tag, attributes = {}, text = "") {
 }
 
 // Round steps of 1, 2 or 5 times a power of ten, about `count` of them.
-function findTicks(low, high, count) {
-  const rough = (high - low) / count || 1;
+function findTicks(low, high, count, isWhole = false) {
+  const rough = Math.max((high - low) / count || 1, isWhole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
   const ticks = [];
@@ -122,7 +122,8 @@ class Chart {
     const clip = draw("svg", { x: left, y: this.box.top, width: this.box.right - left, height: this.box.bottom - this.box.top, viewBox: `${left} ${this.box.top} ${this.box.right - left} ${this.box.bottom - this.box.top}`, style: "width: auto" });
     clip.append(inside);
     this.svg.replaceChildren(...this.drawAxes(names), clip);
-    for (const { line, points } of this.shown) this[mark === "bar" ? "drawBars" : "drawLine"](inside, line, points);
+    const inOrder = this.shown.toSorted((a, b) => Boolean(b.line.hollow) - Boolean(a.line.hollow)); // dots lie on rings
+    for (const { line, points } of inOrder) this[mark === "bar" ? "drawBars" : "drawLine"](inside, line, points);
     this.ring = draw("circle", { r: 8, fill: "none", stroke: "var(--ink)", "stroke-width": 2, visibility: "hidden" });
     this.svg.append(this.ring);
     this.tip.hidden = true;
@@ -147,7 +148,7 @@ class Chart {
       draw("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, this.data.x.label),
       draw("text", { transform: `translate(13 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, label),
     ];
-    for (const tick of findTicks(...this.range.x, (right - left) / 50)) {
+    for (const tick of findTicks(...this.range.x, (right - left) / 50, this.data.x.whole)) {
       const x = this.px(tick);
       parts.push(draw("path", { class: "grid", d: `M${x} ${top}V${bottom}` }));
       parts.push(draw("text", { x, y: bottom + 17, "text-anchor": "middle" }, tick.toLocaleString("en")));
@@ -172,7 +173,7 @@ class Chart {
     if (line.plain || line.dotted) return;
     for (const { x, y, low, high } of points) {
       if (low !== undefined) inside.append(draw("path", { d: `M${this.px(low)} ${this.py(y)}H${this.px(high)}`, stroke: colour, "stroke-width": 2.5 }));
-      inside.append(draw("circle", { cx: this.px(x), cy: this.py(y), r: isLine ? 3 : 5, stroke: colour, "stroke-width": 2, fill: line.hollow ? "var(--paper)" : colour }));
+      inside.append(draw("circle", { cx: this.px(x), cy: this.py(y), r: isLine ? 3 : line.hollow ? 6.5 : 4, stroke: colour, "stroke-width": 2, fill: line.hollow ? "var(--paper)" : colour }));
     }
   }
 
