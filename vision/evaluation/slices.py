@@ -13,6 +13,7 @@ from scipy.stats import beta
 FEWEST = 20  # images of a slice; smaller ones say little
 PARTS = 4  # that numbers are cut into, of about equally many images
 PART_NAMES = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
+NAMED = ("class",)  # attributes whose values are names, such as the digit 7
 FEW_VALUES = 8  # numbers of no more values are taken as they are
 SQUARE = 0.05  # sides that differ by no more, relative to the longer one
 SAMPLED_PX = 32  # of each side are looked at, for brightness and contrast
@@ -78,7 +79,7 @@ def find_slices(
     masks = [
         (name, value, mask)
         for name, values in attributes.items()
-        for value, mask in _cut(np.asarray(values))
+        for value, mask in _cut(np.asarray(values), is_named=name in NAMED)
     ]
     masks = [each for each in masks if FEWEST <= each[2].sum() < len(right)]
     if not masks:
@@ -108,9 +109,13 @@ def bound_together(
     return np.where(hits > 0, low, 0.0), np.where(hits < n, high, 1.0)
 
 
-def _cut(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Return the name and the images of each slice, masks of (n,)."""
-    numbers = to_numbers(values)
+def _cut(values: np.ndarray, is_named: bool) -> list[tuple[str, np.ndarray]]:
+    """Return the name and the images of each slice, masks of (n,).
+
+    Args:
+        is_named: values are names, even where they look like numbers.
+    """
+    numbers = None if is_named else to_numbers(values)
     if numbers is None:
         names, counts = np.unique(values, return_counts=True)
         often = names[(counts >= FEWEST) & (names != "")]

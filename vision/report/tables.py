@@ -465,7 +465,12 @@ def list_probabilities(results: Results) -> Table:
         plain, scaled = (
             summarise_probabilities(results.score(run, "test", by), n_classes) for by in (1.0, None)
         )
-        scores = [f"{each[key]:.3f}" for each in (plain, scaled) for key in ("log_loss", "brier")]
+        is_scaled = results.temperatures[run.name].is_fitted
+        scores = [
+            f"{each[key]:.3f}" if each is plain or is_scaled else NONE
+            for each in (plain, scaled)
+            for key in ("log_loss", "brier")
+        ]
         top = (share(plain["top_5_accuracy"]),) if has_top else ()
         rows.append((run.label, *scores, *top))
     caption = (

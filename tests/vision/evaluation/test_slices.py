@@ -73,3 +73,9 @@ def test_the_intervals_of_many_slices_hold_together(n_slices: int, n: int) -> No
     for share in (0.5, 0.8, 0.9, 0.97, 0.99):
         missed = binom.pmf(hits, n, share)[(low > share) | (high < share)].sum()
         assert 1 - (1 - missed) ** n_slices <= 0.05
+
+
+def test_classes_that_are_called_by_numbers_are_not_cut_into_quarters() -> None:
+    digits = np.repeat([str(digit) for digit in range(10)], 20)
+    found = find_slices({"class": digits}, np.ones(200, bool), 0.95)
+    assert {each.value for each in found} == {str(digit) for digit in range(10)}
