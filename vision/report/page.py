@@ -286,13 +286,14 @@ def _show_key_figures(results: Results) -> Tiles:
     is_scaled = results.find_temperature(run) != 1
     how, chance = "after scaling" if is_scaled else "as trained", scaled.luck.mean
     kinds = measure_robustness(run).values()
+    clean = f"mean; {percent(run.robustness['clean'])} on the originals of these"
     level = f"{100 * run.metrics['confidence']:g} % interval"
     tiles = [
         Tile("Chosen model", run.label, "by validation accuracy"),
         Tile("Test accuracy", percent(run.metrics["accuracy"]), f"{level} {interval(run.metrics)}"),
         Tile("Macro F1", percent(run.metrics["macro_avg"]["f1"]), "mean over the classes"),
         Tile("ECE", percent(scaled.error), f"{how}; chance alone gives {percent(chance)}"),
-        Tile("Corrupted images", percent(sum(kinds) / len(kinds)), "mean accuracy"),
+        Tile("Corrupted images", percent(sum(kinds) / len(kinds)), clean),
         Tile("One image", f"{run.cost['latency_ms']:.1f} ms", run.cost["device"]),
     ]
     return Tiles(tiles, results.mark(run))

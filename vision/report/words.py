@@ -197,8 +197,8 @@ def _describe_scaling(run: Run, results: Results) -> str:
     found = results.temperatures[run.name]
     if not found.is_fitted:
         return (
-            f"No temperature was chosen: {found.n_wrong:,} of the {found.n_val:,} validation "
-            f"images are wrong, and it takes {FEWEST} wrong and {FEWEST} right ones."
+            f"No temperature was chosen: validation has {found.n_wrong:,} wrong of {found.n_val:,} "
+            f"images, and it takes {FEWEST} wrong and {FEWEST} right ones."
         )
     before, after = results.calibrate(run), results.calibrate(run, found.temperature)
     scaled = f"Temperature scaling by {found.temperature:.2f}"
