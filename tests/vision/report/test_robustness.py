@@ -44,7 +44,7 @@ def test_models_that_overtake_are_named_the_clear_ones_first() -> None:
     first = make_run("a", 0.9, noise=[0.8, 0.2], blur=[0.7, 0.5])
     other = make_run("b", 0.8, noise=[0.7, 0.6], blur=[0.72, 0.5])
     assert describe_overtaking(put_together(other, first)) == (
-        "a is best on these originals, but another model overtakes it under 2 of the 4 "
+        "a is right most often on these originals, but another model overtakes it under 2 of the 4 "
         "corruptions, under 1 of them with intervals that lie apart: b under noise 2, 60.0 % "
         "against 20.0 %; b under blur 1, 72.0 % against 70.0 %."
     )
