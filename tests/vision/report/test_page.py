@@ -20,7 +20,7 @@ from vision.report.page import (
 )
 from vision.report.paper import FIGURE_4
 from vision.report.runs import Results, Run, load_results
-from vision.report.tables import list_claims, list_conditions, list_pairs
+from vision.report.tables import list_claims, list_conditions, list_pairs, list_scores
 from vision.report.words import (
     compare,
     describe_calibration,
@@ -560,3 +560,25 @@ def test_what_the_hub_does_not_have_is_not_named(tmp_path, monkeypatch):
     facts = yaml.safe_load(render_model_card(results).split("---\n", 2)[1])
     assert not {"datasets", "base_model"} & {*facts}
     assert facts["model-index"][0]["results"][0]["dataset"]["type"] == "folder"
+
+
+def test_of_many_classes_markdown_lists_the_weakest_and_the_page_all(tmp_path, monkeypatch):
+    classes = tuple(f"class {number}" for number in range(60))
+    results = load(tmp_path, monkeypatch, classes=classes, models={"paper": 0.8}, n_test=240)
+    table = list_scores(results, results.runs[0])
+    scores = [float(row[3].split()[0]) for row in table.rows[:-3]]
+    assert len(scores) == 60
+    assert scores == sorted(scores)
+    markdown, page = render(results)
+    assert markdown.count("(the first 40 of 60; report.html has all)") == 3
+    assert f"| {table.rows[39][0]} |" in markdown
+    assert page.count(f">{table.rows[59][0]}</th>") == 3  # scores, F1 and counts of classes
+
+
+@pytest.mark.parametrize("source", ["digits", "folder"])
+def test_images_without_official_files_are_not_called_unverified(tmp_path, monkeypatch, source):
+    results = load(tmp_path, monkeypatch, source=source, verified=None, official=True)
+    conditions = dict(list_conditions(results).rows)
+    assert "not verified" not in conditions["Their SHA-256"]
+    assert "not applicable" in conditions["Their SHA-256"]
+    assert "official" not in conditions["Images"]
