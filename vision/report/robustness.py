@@ -59,16 +59,16 @@ def describe_overtaking(results: Results) -> str:
     found = find_overtaking(results, first)
     if not found:
         return (
-            f"{first.label} is right most often on these originals, and no other model is right more "
-            f"often under any of the {n_cases} corruptions."
+            f"{first.label} is right most often on these originals, and no other model is right "
+            f"more often under any of the {n_cases} corruptions."
         )
     clear = [words for words, is_clear in found if is_clear]
     shown = [words for words, is_clear in sorted(found, key=lambda pair: not pair[1])]
     more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
     return (
         f"{first.label} is right most often on these originals, but another model overtakes it "
-        f"under {len(found)} of the {n_cases} corruptions, under {len(clear) or 'none'} of them with "
-        f"intervals that lie apart: {'; '.join(shown[:MOST_NAMED])}{more}."
+        f"under {len(found)} of the {n_cases} corruptions, under {len(clear) or 'none'} of them "
+        f"with intervals that lie apart: {'; '.join(shown[:MOST_NAMED])}{more}."
     )
 
 
