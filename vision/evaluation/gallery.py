@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vision.evaluation.probabilities import Scores, score
+from vision.evaluation.probabilities import Scores
 
 TILE_PX = 48  # side of a tile at most; smaller images are shown as they are
 COLUMNS = 24  # of tiles in a sheet
@@ -103,9 +103,3 @@ def make_sheet(
     numbers = {position: number for number, position in enumerate(positions)}
     tiles = {cell: [numbers[i] for i in chosen] for cell, chosen in cells.items()}
     return Sheet(file.getvalue(), columns, rows, tiles, [describe(i) for i in positions])
-
-
-def decide(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the confidence and the class of each prediction."""
-    scores = score(logits, np.zeros(len(logits), np.int64))
-    return scores.confidence, scores.predicted
