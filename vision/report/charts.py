@@ -5,7 +5,7 @@ A chart is {"mark", "x", "y", "views"}. `mark` is "line", "dot" (a row for each 
 for rows, "names". Each of the views, of which one is shown at a time, is {"name", "series"}; a
 series is {"name", "kind", "colour", "points"}, and may be "dashed", "dotted" or "hollow". A point
 is [x, y], for dots also the ends of an interval. What can be switched off are the names and the
-kinds. With "total", bars can be shown as shares of it.
+kinds. With "total", bars can be shown as shares of it. A view may have axes of its own.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from vision.evaluation.calibration import N_BINS, trace_coverage
+from vision.evaluation.thresholds import Ranking
 from vision.report.paper import find_claim
 from vision.report.runs import Results, Run
 
-MAX_POINTS = 200  # of a curve of coverage
+MAX_POINTS = 200  # of a long curve
 
 Chart = dict[str, Any]
 
@@ -139,6 +140,33 @@ def chart_robustness(results: Results) -> Chart:
             views[name].append(_line(run.label, colour, points))
     y = {"label": "accuracy (%)", "min": 0, "max": 100}
     return _make("line", {"label": "severity", "whole": True}, y, views)
+
+
+def chart_thresholds(results: Results, ranked: dict[str, Ranking]) -> Chart:
+    """Show ROC and precision-recall curves of the second of two classes."""
+    ends = {"min": 0, "max": 100}
+    share = 100 * float((results.images.test_labels == 1).mean())
+    curves: dict[str, tuple[str, str, str, list[list[float]]]] = {
+        "ROC": ("roc", "false positive rate (%)", "true positive rate (%)", [[0, 0], [100, 100]]),
+        "precision and recall": (
+            "recall",
+            "recall (%)",
+            "precision (%)",
+            [[0, share], [100, share]],
+        ),
+    }
+    views = []
+    for name, (curve, x, y, guess) in curves.items():
+        series = [_line("guessing", -1, guess, dotted=True)]
+        for colour, run in enumerate(results.runs):
+            across, up = getattr(ranked[run.name], curve)
+            kept = np.unique(np.linspace(0, len(across) - 1, MAX_POINTS).astype(int))
+            x_steps, y_steps = np.repeat(across[kept], 2)[1:], np.repeat(up[kept], 2)[:-1]
+            points = _pair(100 * x_steps, 100 * y_steps)
+            series.append(_line(run.label, colour, points, plain=True))
+        axes = {"x": {"label": x} | ends, "y": {"label": y} | ends}
+        views.append({"name": name, "series": series} | axes)
+    return {"mark": "line", "x": views[0]["x"], "y": views[0]["y"], "views": views}
 
 
 def _make(mark: str, x: Chart, y: Chart, views: dict[str, list[Chart]]) -> Chart:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from vision.evaluation.thresholds import Ranking, Share, rank, try_thresholds
-from vision.report.blocks import Block, Picture, Section, Table, Text
+from vision.report.blocks import Block, Chart, Picture, Section, Table, Text
+from vision.report.charts import chart_thresholds
 from vision.report.runs import Results, Run
 
 NONE = "\N{EN DASH}"  # where there is no case
@@ -31,7 +32,7 @@ def build_thresholds(results: Results) -> list[Section]:
     )
     blocks: list[Block] = [
         list_areas(results, ranked),
-        picture,
+        Chart(picture, chart_thresholds(results, ranked)),
         list_thresholds(results, results.best),
         Text(HOW),
     ]

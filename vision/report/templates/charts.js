@@ -41,6 +41,10 @@ class Chart {
     new ResizeObserver(() => this.render()).observe(this.plot);
   }
 
+  get x() { return this.data.views[this.view].x ?? this.data.x; }
+
+  get y() { return this.data.views[this.view].y ?? this.data.y; }
+
   get series() {
     const { series } = this.data.views[this.view];
     return series.filter(({ name, kind }) => !this.hidden.has(name) && !this.hidden.has(kind));
@@ -109,7 +113,8 @@ class Chart {
   render() {
     const width = this.plot.clientWidth;
     if (!width) return;
-    const { x, y, mark } = this.data;
+    const { x, y } = this;
+    const { mark } = this.data;
     this.shown = this.find();
     const names = y.names?.map((name) => shorten(name, width < 500 ? 16 : 26));
     const left = names ? Math.min(0.4 * width, 14 + 6.6 * Math.max(...names.map((name) => name.length))) : 52;
@@ -138,17 +143,17 @@ class Chart {
     const [low, high] = this.range.y;
     const share = (value - low) / (high - low);
     const { top, bottom } = this.box;
-    return this.data.y.names ? top + share * (bottom - top) : bottom - share * (bottom - top);
+    return this.y.names ? top + share * (bottom - top) : bottom - share * (bottom - top);
   }
 
   drawAxes(names) {
     const { left, right, top, bottom } = this.box;
-    const label = this.isShare ? "% of the test images" : this.data.y.label;
+    const label = this.isShare ? "% of the test images" : this.y.label;
     const parts = [
-      draw("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, this.data.x.label),
+      draw("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, this.x.label),
       draw("text", { transform: `translate(13 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, label),
     ];
-    for (const tick of findTicks(...this.range.x, (right - left) / 50, this.data.x.whole)) {
+    for (const tick of findTicks(...this.range.x, (right - left) / 50, this.x.whole)) {
       const x = this.px(tick);
       parts.push(draw("path", { class: "grid", d: `M${x} ${top}V${bottom}` }));
       parts.push(draw("text", { x, y: bottom + 17, "text-anchor": "middle" }, tick.toLocaleString("en")));
@@ -178,7 +183,7 @@ class Chart {
   }
 
   drawBars(inside, line, points) {
-    const half = this.data.x.width / 2;
+    const half = this.x.width / 2;
     for (const { x, y, from } of points) {
       const [top, bottom] = [this.py(from + y), this.py(from)];
       inside.append(draw("rect", { x: this.px(x - half) + 0.5, width: Math.max(1, this.px(x + half) - this.px(x - half) - 1), y: top, height: bottom - top, fill: findColour(line) }));
@@ -213,7 +218,7 @@ class Chart {
     const { left, right, top, bottom } = this.box;
     const cut = (low, high, [from, to]) => [low, high].map((share) => from + Math.min(1, Math.max(0, share)) * (to - from));
     const xs = [start.x, end.x].sort((a, b) => a - b).map((x) => (x - left) / (right - left));
-    const ys = [start.y, end.y].map((y) => (this.data.y.names ? y - top : bottom - y) / (bottom - top)).sort((a, b) => a - b);
+    const ys = [start.y, end.y].map((y) => (this.y.names ? y - top : bottom - y) / (bottom - top)).sort((a, b) => a - b);
     this.zoom = { x: cut(...xs, this.range.x), y: cut(...ys, this.range.y) };
     this.render();
   }
@@ -254,11 +259,11 @@ class Chart {
   describe({ name, kind }, { x, y, low, high }) {
     const who = kind && kind !== name ? `${name}, ${kind}` : name;
     const write = (value) => value.toLocaleString("en", { maximumFractionDigits: 3 });
-    if (this.data.y.names) {
+    if (this.y.names) {
       const bounds = low === undefined ? "" : ` [${write(low)}, ${write(high)}]`;
-      return `${this.data.y.names[y]}, ${who}: ${write(x)} %${bounds}`;
+      return `${this.y.names[y]}, ${who}: ${write(x)} %${bounds}`;
     }
-    return `${who}: ${write(y)}${this.isShare ? " %" : ""} at ${this.data.x.label.replace(/ \(.*/, "")} ${write(x)}`;
+    return `${who}: ${write(y)}${this.isShare ? " %" : ""} at ${this.x.label.replace(/ \(.*/, "")} ${write(x)}`;
   }
 
   listValues() {
