@@ -144,7 +144,7 @@ def chart_robustness(results: Results) -> Chart:
 
 def chart_thresholds(results: Results, ranked: dict[str, Ranking]) -> Chart:
     """Show ROC and precision-recall curves of the second of two classes."""
-    ends = {"min": 0, "max": 100}
+    ends = {"min": -1, "max": 101}
     share = 100 * float((results.images.test_labels == 1).mean())
     curves: dict[str, tuple[str, str, str, list[list[float]]]] = {
         "ROC": ("roc", "false positive rate (%)", "true positive rate (%)", [[0, 0], [100, 100]]),
