@@ -196,13 +196,17 @@ def list_classes(before: Version, after: Version, changes: list[Change]) -> Tabl
             )
             for change in changes
         ]
-        rows.append((name, *(difference(now, was) for now, was in scores)))
+        rows.append((name, *(_gain(now, was) for now, was in scores)))
     header = ("Class", *(change.after.name for change in changes))
     return Table("F1 by class: points gained or lost", header, rows, is_sortable=True)
 
 
 def _describe_all(changes: list[Change]) -> list[tuple[str, str]]:
     return [(change.after.name, describe(change)) for change in changes]
+
+
+def _gain(now: float | None, was: float | None) -> str:
+    return NONE if now is None or was is None else difference(now, was)
 
 
 def describe(change: Change) -> str:

@@ -136,3 +136,6 @@ def test_classes_are_matched_by_name_and_only_shared_ones_are_compared(tmp_path:
     assert float(table.rows[1][1].replace("\N{MINUS SIGN}", "-")) == pytest.approx(
         100 * (now[0]["f1"] - was[2]["f1"]), abs=0.051
     )
+    after.results.runs[0].metrics["per_class"][0]["f1"] = None  # no test image shows it
+    table = list_classes(before, after, compare(before, after))
+    assert table.rows[1][1] == "–"
