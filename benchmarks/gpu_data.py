@@ -26,7 +26,7 @@ from vision.data.dataset import ImageSet
 from vision.data.described import read_source, to_official
 from vision.data.trees import open_tree
 from vision.models.weights import IMAGENET, open_imagenet
-from vision.schema.finetune import FinetuneParams
+from vision.schema.finetune import DEFAULT, FinetuneParams
 
 SOURCE = Path("sources/cifar10.yaml")
 IMAGE_PX = 32  # of CIFAR-10
@@ -81,7 +81,7 @@ def prepare(folder: Path, with_files: bool = True) -> None:
     write_json(folder / "data/classes.json", raw.classes)
     facts = describe(raw, IMAGE_PX) | {"pixels_sha256": digest(images)}
     write_json(folder / "data/images.json", facts)
-    write_json(folder / "data/weights.json", open_imagenet().manifest)
+    write_json(folder / "data/weights.json", open_imagenet(DEFAULT).manifest)
     shutil.rmtree(folder / "mirror", ignore_errors=True)
     if with_files:
         (folder / "mirror").mkdir(parents=True)
@@ -118,7 +118,7 @@ def load(folder: Path) -> Stock:
     train, val, test = (ImageSet(images, labels, part, classes) for part in parts)
     recipes = {name: load_section(f"finetune.{name}", FinetuneParams) for name in RECIPES}
     facts |= {"commit": commit, "code": digest_code()}
-    return Stock(train, val, test, open_imagenet().tensors, recipes, facts)
+    return Stock(train, val, test, open_imagenet(DEFAULT).tensors, recipes, facts)
 
 
 def read_images() -> np.ndarray:

@@ -36,13 +36,13 @@ def main(name: str) -> None:
     right = find_surest_of_each_class(scores, labels)
     wrong = [mistake.position for mistake in find_mistakes(scores, labels, params.images)]
     found = find_layer(model, spec)
-    facts = {"layer": found[0] if found else None, "right": right, "wrong": wrong}
+    facts = {"layer": found.name if found else None, "right": right, "wrong": wrong}
     write_json(out / "images.json", facts)
     positions = np.array([*right, *wrong] if found else [], np.int64)
     maps = np.zeros((0, 1, 1), np.float32)
     if found and len(positions):
         images = np.asarray(test.images[test.indices[positions]])
-        maps = explain(model, spec, images, scores.predicted[positions], found[1])
+        maps = explain(model, spec, images, scores.predicted[positions], found)
     write_array(out / "maps.npy", maps)
 
 

@@ -28,6 +28,7 @@ PARAMS = {
     },
     "finetune": {
         "net": {
+            "architecture": "resnet18",
             "weights": "none",
             "epochs": 1,
             "batch_size": 8,

@@ -1,4 +1,4 @@
-"""All stages, one after the other, in this process: one small model on photos of 8 pixels."""
+"""All stages, one after the other, in this process; photos of 8 pixels if nothing else is said."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,18 @@ import yaml
 
 from stages import (
     download,
+    download_weights,
     evaluate,
     explain,
     find_duplicates,
+    finetune_resnet,
     plot,
     robustness,
     split,
     train_baselines,
 )
 from tests.stages.test_training_stages import PARAMS
+from vision.base.params import read_params
 
 
 def write_params(source: str, **sections: Any) -> None:
@@ -37,11 +40,17 @@ def write_params(source: str, **sections: Any) -> None:
 
 
 def run_all() -> None:
+    params = read_params()
     download.main()
     split.main()
-    train_baselines.main("fc")
-    evaluate.main("fc")
-    robustness.main("fc")
-    explain.main("fc")
+    for name in params["models"]["baselines"]:
+        train_baselines.main(name)
+    for name in params["models"]["finetune"]:
+        download_weights.main(name)
+        finetune_resnet.main(name)
+    for name in params["models"]["evaluate"]:
+        evaluate.main(name)
+        robustness.main(name)
+        explain.main(name)
     find_duplicates.main()
     plot.main()

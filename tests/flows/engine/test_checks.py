@@ -69,8 +69,8 @@ def test_stages_and_jobs_that_cannot_be_are_refused(root: Path) -> None:
         "~finetune.tuned.repeats=2",
         "~finetune.large",
         "finetune.tuned={epochs: 1}",
-        "+finetune.mine={weights: none, optimizer: adam, learning_rate: 1, epochs: 1, "
-        "batch_size: 2}",
+        "+finetune.mine={architecture: resnet18, weights: none, optimizer: adam, learning_rate: 1, "
+        "epochs: 1, batch_size: 2}",
     ],
 )
 def test_keys_are_set_added_and_removed_as_dvc_does(text: str, root: Path) -> None:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from tests.conftest import CLASSES, make_image_set
 from vision.data.dataset import ImageSet
 from vision.data.subsets import take_evenly
 from vision.evaluation import duplicates
-from vision.evaluation.attention import explain, find_layer
+from vision.evaluation.attention import explain, find_layer, occlude
 from vision.evaluation.cost import count_flops, measure_cost
 from vision.evaluation.duplicates import Duplicate, Likeness, find_duplicates
 from vision.models.inference import Classifier
@@ -131,7 +132,7 @@ def test_attention_is_where_the_evidence_is() -> None:
     image[0, :4, 12:, 0] = 255
     found = find_layer(model, CNN)
     assert found
-    heat = explain(model, CNN, image, np.array([1]), found[1])[0]
+    heat = explain(model, CNN, image, np.array([1]), found)[0]
     assert heat.max() == pytest.approx(1)
     assert heat[:4, 12:].min() > 0.9
     assert heat[6:, :10].max() < 0.1
@@ -143,9 +144,37 @@ def test_the_last_layer_that_keeps_places_apart_is_looked_at(px: int, layer: str
     model = build_model(spec)
     found = find_layer(model, spec)
     assert found
-    assert found[0] == layer
+    assert found.name == layer
     image = np.zeros((1, 32, 32, 3), np.uint8)
-    assert min(explain(model, spec, image, np.array([0]), found[1]).shape[1:]) >= 4
+    assert min(explain(model, spec, image, np.array([0]), found).shape[1:]) >= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [("squeezenet1_1", "features"), ("vit_b_32", "occlusion")]
+)
+def test_any_network_is_looked_into(name: str, layer: str) -> None:
+    spec = ModelSpec(name, CLASSES, 32, 96, (0.5,) * 3, (0.25,) * 3)
+    model = build_model(spec)
+    target = find_layer(model, spec)
+    assert target
+    assert target.name == layer
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    heat = explain(model, spec, image, np.array([0]), target)
+    assert min(heat.shape[1:]) >= 4
+    assert heat.max() == pytest.approx(1) or heat.max() == 0
+
+
+def test_a_covered_place_that_counts_is_found() -> None:
+    """A network that adds up the red of the upper left corner misses just that."""
+    head = nn.Linear(3 * 16 * 16, 2)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.weight[1].view(3, 16, 16)[0, :4, :4] = 1
+    x = torch.ones(1, 3, 16, 16)
+    fall = occlude(nn.Sequential(nn.Flatten(), head), x, torch.tensor([1]))[0]
+    assert fall.shape == (8, 8)
+    assert fall[:2, :2].flatten().tolist() == pytest.approx([4] * 4)
+    assert float(fall.sum()) == pytest.approx(16)
 
 
 def test_a_net_without_places_looks_nowhere() -> None:

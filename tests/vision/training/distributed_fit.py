@@ -14,13 +14,14 @@ from vision.base.distributed import is_first, join_processes
 from vision.base.files import write_json
 from vision.models.networks import build_model, save_model
 from vision.schema.finetune import FinetuneParams
-from vision.training.finetuning import ResNetPlan
+from vision.training.finetuning import BackbonePlan
 from vision.training.loop import fit
 from vision.training.recipes import describe_model
 
 
 def main(folder: Path, per_class: int) -> None:
     params = FinetuneParams(
+        architecture="resnet18",
         weights="none",
         epochs=2,
         batch_size=8,
@@ -37,7 +38,7 @@ def main(folder: Path, per_class: int) -> None:
     torch.manual_seed(0)
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
     with join_processes():
-        result = fit(build_model(spec).double(), spec, train, val, params, 0, ResNetPlan(params))
+        result = fit(build_model(spec).double(), spec, train, val, params, 0, BackbonePlan(params))
         if is_first():
             save_model(folder / "last.safetensors", result.last_state, spec)
             write_json(folder / "history.json", [vars(epoch) for epoch in result.history])

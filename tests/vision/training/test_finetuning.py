@@ -9,11 +9,12 @@ from vision.base.errors import ParamsError
 from vision.base.params import check_section
 from vision.models.networks import build_model
 from vision.schema.finetune import FinetuneParams
-from vision.training.finetuning import ResNetPlan, count_trainable
+from vision.training.finetuning import BackbonePlan, count_trainable
 from vision.training.loop import fit
 from vision.training.recipes import describe_model
 
 PLAIN = {
+    "architecture": "resnet18",
     "weights": "none",
     "epochs": 2,
     "batch_size": 6,
@@ -33,7 +34,7 @@ def trained_layers(params: FinetuneParams) -> set[str]:
     spec = describe_model("resnet18", params, train)
     model = build_model(spec)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    fit(model, spec, train, train, params, 0, ResNetPlan(params))
+    fit(model, spec, train, train, params, 0, BackbonePlan(params))
     after = model.state_dict()
     return {key.split(".")[0] for key in after if not torch.equal(after[key], before[key])}
 
@@ -57,7 +58,7 @@ def test_only_what_is_not_frozen_moves(changes: dict[str, Any], layers: set[str]
 
 def test_a_frozen_batch_norm_stays_in_evaluation_mode() -> None:
     model = resnet18().train()
-    ResNetPlan(recipe(train_from="layer3")).set_mode(model, epoch=1)
+    BackbonePlan(recipe(train_from="layer3")).set_mode(model, epoch=1)
     assert not model.bn1.training
     assert not model.layer2[0].bn1.training
     assert model.layer3[0].bn1.training
@@ -77,7 +78,7 @@ def test_cached_features_train_as_the_images_would(first: str, flip: bool) -> No
         params = recipe(optimizer="sgd", **how)  # Adam would make much of a difference in rounding
         spec = describe_model("resnet18", params, train)
         torch.manual_seed(0)
-        results.append(fit(build_model(spec), spec, train, train, params, 0, ResNetPlan(params)))
+        results.append(fit(build_model(spec), spec, train, train, params, 0, BackbonePlan(params)))
     plain, cached_one = results
     for key, value in plain.last_state.items():
         assert torch.allclose(value, cached_one.last_state[key], atol=1e-5), key
@@ -86,14 +87,14 @@ def test_cached_features_train_as_the_images_would(first: str, flip: bool) -> No
 
 def test_features_are_computed_anew_when_fewer_layers_are_frozen() -> None:
     params = recipe(train_from="layer4", head_epochs=1, cache_features=True)
-    plan, model = ResNetPlan(params), resnet18()
+    plan, model = BackbonePlan(params), resnet18()
     cuts = [plan.split(model, epoch) for epoch in (1, 2)]
     assert [len(frozen) for frozen, _ in filter(None, cuts)] == [10, 7]
 
 
 def test_the_body_learns_at_its_own_rate() -> None:
     model = resnet18(num_classes=10)
-    body, head = ResNetPlan(recipe(body_learning_rate=1e-5)).group(model)
+    body, head = BackbonePlan(recipe(body_learning_rate=1e-5)).group(model)
     assert (body["lr"], "lr" in head) == (1e-5, False)
     assert sum(weight.numel() for weight in head["params"]) == 5130
     assert len(body["params"]) + len(head["params"]) == len(list(model.parameters()))

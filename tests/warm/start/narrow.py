@@ -16,6 +16,8 @@ DRAWN_BY = ("constant_", "kaiming_normal_", "kaiming_uniform_", "uniform_")
 def replace(module: Any) -> None:
     """Put it into torchvision.models.resnet."""
 
+    from torchvision.models._api import BUILTIN_MODELS
+
     class NarrowResNet18(module.ResNet):  # type: ignore[misc]
         def __init__(self, num_classes: int = 1000) -> None:
             with _drawing():
@@ -25,7 +27,7 @@ def replace(module: Any) -> None:
         def _make_layer(self, block: Any, planes: int, *args: Any, **options: Any) -> Any:
             return super()._make_layer(block, planes // NARROWER, *args, **options)
 
-    module.resnet18 = NarrowResNet18
+    module.resnet18 = BUILTIN_MODELS["resnet18"] = NarrowResNet18
 
 
 def _drawing() -> AbstractContextManager[Any]:
