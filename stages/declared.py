@@ -1,10 +1,10 @@
 """What dvc.yaml declares for a stage, and hashes of it."""
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vision.base.errors import ParamsError
 from vision.base.fingerprint import digest_path, digest_value, sketch_path
 from vision.base.params import get_value, read_params, read_yaml
 
@@ -17,25 +17,48 @@ class Declared(NamedTuple):
     params: list[str]  # keys of params.yaml
     outs: list[str]  # metrics and plots included
     sources: list[str]  # the deps whose paths come from params.yaml: the user's own files
+    keeps: bool  # its outs are kept, and brought back where the same would be computed again
 
 
 def read_declared(stage: str, name: str = "") -> Declared:
-    """Return what dvc.yaml declares for a stage, or for the member of its matrix with a name."""
-    entry, params = read_yaml(DVC_FILE)["stages"][stage], read_params()
+    """Return what dvc.yaml declares for a stage, or for the member of its matrix with a name.
+
+    Raises:
+        ParamsError: dvc.yaml has no such stage, or cannot be read.
+    """
+    entry, params = read_stage(stage), {"item": {"model": name}} | read_params()
     deps = entry.get("deps", [])
-    parts = (
-        deps,
-        entry.get("params", []),
-        [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])],
-        [dep for dep in deps if FIELD.search(dep) and "${item." not in dep],
+
+    def fill(texts: list[str]) -> list[str]:
+        return [FIELD.sub(lambda field: str(get_value(params, field[1])), text) for text in texts]
+
+    return Declared(
+        deps=fill(deps),
+        params=fill(entry.get("params", [])),
+        outs=fill(list_outs(entry)),
+        sources=fill([dep for dep in deps if FIELD.search(dep) and "${item." not in dep]),
+        keeps=bool(entry.get("meta", {}).get("keeps")),
     )
-    fill = partial(_fill, params={"item": {"model": name}} | params)
-    return Declared(*([fill(item) for item in part] for part in parts))
 
 
-def _fill(item: str | dict[str, object], params: dict[str, Any]) -> str:
-    text = item if isinstance(item, str) else next(iter(item))  # {path: options}
-    return FIELD.sub(lambda field: str(get_value(params, field[1])), text)
+def read_stage(stage: str) -> dict[str, Any]:
+    """Return a stage as dvc.yaml has it.
+
+    Raises:
+        ParamsError: dvc.yaml has no such stage, or cannot be read.
+    """
+    content = read_yaml(DVC_FILE)
+    stages = content.get("stages") if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not isinstance(stages.get(stage), dict):
+        names = ", ".join(stages) if isinstance(stages, dict) else "none"
+        raise ParamsError(f"{DVC_FILE} has no stage {stage!r}; it has {names}")
+    return dict(stages[stage])
+
+
+def list_outs(entry: dict[str, Any]) -> list[str]:
+    """Return the paths of a stage's outs, as they are written."""
+    outs = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    return [out if isinstance(out, str) else next(iter(out)) for out in outs]  # {path: options}
 
 
 def fingerprint(stage: str, name: str = "") -> dict[str, str]:

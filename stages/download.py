@@ -1,15 +1,13 @@
 """Fetch the images that `data.source` names and store them as arrays, with their provenance.
 
 Reads the source, from PIPELINE_MIRROR if that is set; writes data/raw, see vision/data/dataset.py.
-Run: python -m stages.download
+Run: python -m stages download
 """
 
-import sys
 from pathlib import Path
 
 import PIL
 
-from stages.runner import run_stage  # isort: skip - before vision
 from stages.loaded import LOADED
 from vision.base.fingerprint import digest_value
 from vision.base.kept import find_place
@@ -30,7 +28,3 @@ def find_kept(raw: RawImages, params: DataParams) -> Path | None:
     """Return where images are kept that were decoded before a run was ended."""
     facts = {"source": raw.provenance, "image_px": params.image_px, "Pillow": PIL.__version__}
     return find_place("images", LOADED | {key: digest_value(facts[key]) for key in facts})
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("download", main, sys.argv[1:]))

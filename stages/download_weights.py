@@ -2,12 +2,9 @@
 
 Reads what `weights` and `architecture` of finetune.NAME name; writes data/pretrained/NAME, see
 models/pretrained.py.
-Run: python -m stages.download_weights paper
+Run: python -m stages download-weights paper
 """
 
-import sys
-
-from stages.runner import run_stage
 from vision.base.params import get_value, read_params
 from vision.models.backbones import check_name
 from vision.models.pretrained import PRETRAINED_DIR
@@ -21,7 +18,3 @@ def main(name: str) -> None:
     weights = open_weights(get_value(params, f"{key}.weights"), architecture, f"{key}.weights")
     save_weights(weights, PRETRAINED_DIR / name)
     print(weights.manifest["note"])
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("download-weights", main, sys.argv[1:]))

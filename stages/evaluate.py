@@ -4,10 +4,9 @@ Reads data/raw, data/split, data/models/NAME; writes data/predictions/NAME: metr
 accuracies of further seeds, the logits of every val and test image, and calibration.json, the
 temperature that makes the model's confidence fit its accuracy on validation; for `dvc plots`
 data/confusions/NAME.csv; and, with seconds that differ between equal runs, data/costs/NAME.json.
-Run: python -m stages.evaluate paper
+Run: python -m stages evaluate paper
 """
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.runner import run_stage
 from vision.base.files import sha256_of, write_array, write_json, write_rows
 from vision.base.params import load_section
 from vision.data.dataset import ImageSet, load_split
@@ -110,7 +108,3 @@ def judge_repeats(
 def name_predictions(data: ImageSet, logits: np.ndarray) -> list[dict[str, str]]:
     pairs = zip(data.get_labels(), logits.argmax(1), strict=True)
     return [{"actual": data.classes[a], "predicted": data.classes[p]} for a, p in pairs]
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("evaluate", main, sys.argv[1:], keeps=True))

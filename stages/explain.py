@@ -2,15 +2,13 @@
 
 Reads data/raw, data/split, data/models/NAME, of data/predictions/NAME test_logits.npy and
 calibration.json; writes data/explanations/NAME.
-Run: python -m stages.explain paper
+Run: python -m stages explain paper
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from stages.runner import run_stage
 from vision.base.files import read_array, read_json, write_array, write_json
 from vision.base.params import load_section
 from vision.data.dataset import load_split
@@ -55,7 +53,3 @@ def find_surest_of_each_class(scores: Scores, labels: np.ndarray) -> list[int]:
         return []
     kept = np.unique(np.linspace(0, len(firsts) - 1, MOST_CLASSES).astype(int))
     return [int(surest_first[firsts[k]]) for k in kept]
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("explain", main, sys.argv[1:], keeps=True))

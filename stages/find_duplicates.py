@@ -1,14 +1,12 @@
 """Look for test images that are in the training images too.
 
 Reads data/raw, data/split; writes data/duplicates.json.
-Run: python -m stages.find_duplicates
+Run: python -m stages find-duplicates
 """
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from stages.runner import run_stage
 from vision.base.files import write_json
 from vision.base.params import load_section
 from vision.data.dataset import load_split
@@ -29,7 +27,3 @@ def main() -> None:
     pairs = [asdict(twin) | row for twin, row in zip(found, rows, strict=True)]
     facts = {"n_test": len(test), "n_train": len(train), "is_too_alike": likeness.is_too_alike}
     write_json(DUPLICATES, params.model_dump() | facts | asdict(likeness) | {"pairs": pairs})
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("find-duplicates", main, sys.argv[1:], keeps=True))

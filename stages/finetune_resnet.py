@@ -2,10 +2,8 @@
 
 Reads data/raw, data/split, data/pretrained/NAME; writes data/models/NAME, data/training/NAME and
 data/timings/NAME.json.
-Run: python -m stages.finetune_resnet paper
+Run: python -m stages finetune-resnet paper
 """
-
-import sys
 
 from torch import nn
 
@@ -26,7 +24,11 @@ def load_recipe(name: str) -> FinetuneParams:
     return load_section(f"finetune.{name}", FinetuneParams)
 
 
-def main(name: str, checkpoints: Checkpoints = forget) -> None:
+def main(name: str) -> None:
+    run_training("finetune-resnet", name, load_recipe(name), train)
+
+
+def train(name: str, checkpoints: Checkpoints = forget) -> None:
     seed, params = load_seed(), load_recipe(name)
     train, val = load_split("train"), load_split("val")
     check_recipe(params, train.image_px, f"finetune.{name}")
@@ -48,7 +50,3 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
     plan = BackbonePlan(params)
     fits = fit_seeds(build, spec, train, val, params, seed, plan, checkpoints)
     save_trainings(name, spec, params, fits, facts)
-
-
-if __name__ == "__main__":
-    sys.exit(run_training("finetune-resnet", main, load_recipe, sys.argv[1:]))

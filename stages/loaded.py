@@ -50,7 +50,7 @@ def _note(file: str, source: bytes, code: CodeType) -> None:
 
 
 def _note_running() -> None:
-    """Note the modules that are being imported: the stage's script, and what imports this file."""
+    """Note the modules that are being imported: the command, and what imports this file."""
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment]
         code, path = frame.f_code, Path(frame.f_code.co_filename)
@@ -59,7 +59,7 @@ def _note_running() -> None:
 
 
 def _note_imported() -> None:
-    """Note the modules that the script imported before this file."""
+    """Note the modules that the command imported before this file."""
     for name, module in [*sys.modules.items()]:
         if name.partition(".")[0] not in PACKAGES or not isinstance(
             loader := getattr(module, "__loader__", None), SourceFileLoader

@@ -2,11 +2,9 @@
 
 Reads data/raw, data/split, and of each listed model
 data/training/NAME, data/timings/NAME.json and data/predictions/NAME/metrics.json; writes reports/.
-Removes first, beside those, what models left that are no longer listed.
-Run: python -m stages.plot
+Run: python -m stages plot
 """
 
-import sys
 from pathlib import Path
 
 from rich import box
@@ -14,10 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.made import describe_making
-from stages.runner import run_stage
-from vision.base.errors import ParamsError
 from vision.base.files import write_bytes, write_json, write_rows, write_text
-from vision.base.kept import remove
 from vision.base.params import load_section
 from vision.report.figures import draw_figures
 from vision.report.page import (
@@ -30,29 +25,11 @@ from vision.report.page import (
     render_model_card,
     summarise,
 )
-from vision.report.runs import (
-    COSTS_DIR,
-    EXPLANATIONS_DIR,
-    PREDICTIONS_DIR,
-    ROBUSTNESS_DIR,
-    TIMINGS_DIR,
-    TRAINING_DIR,
-    Results,
-    load_results,
-)
+from vision.report.runs import Results, load_results
 from vision.report.tables import list_predictions
 from vision.schema.report import ModelsParams, PlotParams
 
 REPORTS_DIR = Path("reports")
-# Deps that DVC hashes whole, with what is there of models that are no longer listed.
-FOLDERS = (
-    TRAINING_DIR,
-    TIMINGS_DIR,
-    PREDICTIONS_DIR,
-    COSTS_DIR,
-    ROBUSTNESS_DIR,
-    EXPLANATIONS_DIR,
-)
 
 
 def main() -> None:
@@ -71,22 +48,6 @@ def main() -> None:
     write_text(REPORTS_DIR / "report.html", page)
     write_text(REPORTS_DIR / "model-card.md", render_model_card(results))
     print_results(results)
-
-
-def remove_unlisted() -> None:
-    """Remove what models left in FOLDERS that are no longer listed; DVC's cache has it.
-
-    A fresh clone has it not, and would differ from what dvc.lock says, for no reason.
-    """
-    try:
-        listed = load_section("models", ModelsParams).evaluate
-    except ParamsError:  # the stage says so
-        return
-    for path in sorted(path for folder in FOLDERS for path in folder.glob("[!.]*")):
-        name = path.name.partition(".")[0]
-        if name not in listed:
-            remove(path)
-            print(f"removed {path}: models in params.yaml does not list {name}", flush=True)
 
 
 def write_figures(figures: dict[str, bytes]) -> None:
@@ -117,8 +78,3 @@ def print_results(results: Results) -> None:
     console = Console()
     console.print(table)
     console.print(str(REPORTS_DIR / "report.html"), highlight=False)
-
-
-if __name__ == "__main__":
-    remove_unlisted()  # before the stage notes what it reads
-    sys.exit(run_stage("plot", main, sys.argv[1:]))

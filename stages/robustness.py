@@ -1,10 +1,9 @@
 """Evaluate a trained model on test images that are corrupted in known ways and degrees.
 
 Reads data/raw, data/split, data/models/NAME; writes data/robustness/NAME.json.
-Run: python -m stages.robustness paper
+Run: python -m stages robustness paper
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.runner import run_stage
 from vision.base.files import write_json
 from vision.base.params import load_section, load_seed
 from vision.base.progress import track
@@ -61,7 +59,3 @@ def read_corrupted(
 
 def measure_accuracy(logits: np.ndarray, data: ImageSet) -> float:
     return float((logits.argmax(1) == data.get_labels()).mean())
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("robustness", main, sys.argv[1:], keeps=True))

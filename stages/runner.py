@@ -10,58 +10,62 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from stages.loaded import LOADED, ROOT, STALE  # isort: skip - before vision, which it has compiled anew
-from stages.declared import DVC_FILE, fingerprint, read_declared
+from stages.declared import DVC_FILE, fingerprint, read_declared, read_stage
 from stages.known import bring_back, find_known, keep
+from stages.unlisted import remove_unlisted
 from vision.base.death_signal import end_with_parent
 from vision.base.errors import BusyError, ChangedError, DepsError, ParamsError, PipelineError
+from vision.base.fingerprint import digest_path
 from vision.base.memory import is_shortage, say_shortage
 from vision.base.params import check_name, get_value, read_params
 
 LOCKS_DIR = Path(".dvc/tmp/stages")
 DVC_STAGE = "DVC_STAGE"  # environment variable that DVC sets for its stages
 ENDING_S = 20  # that a killed copy may take: it ends the checkpoint that it is writing
+COMMANDS = ("stages.__main__", "stages.worker")
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+Load = Callable[[str], Callable[..., None]]  # stage -> what computes its outs
 
 
-def run_stage(
-    stage: str,
-    main: Callable[..., None],
-    arguments: list[str],
-    *,
-    keeps: bool = False,
-    worker: bool = False,
-) -> int:
-    """Call `main` with the command's arguments and return the exit status.
+def load_main(stage: str) -> Callable[..., None]:
+    """Import a stage's script, with all that it computes with, and return its `main`."""
+    module = f"stages.{stage.replace('-', '_')}"
+    if find_spec(module) is None:
+        raise ParamsError(f"{stage} has no script: write {module.replace('.', '/')}.py")
+    main: Callable[..., None] = import_module(module).main
+    return main
+
+
+def run_stage(arguments: list[str], *, load: Load = load_main, worker: bool = False) -> int:
+    """Run the stage that a command names and return the exit status.
 
     Started by DVC, a stage ends when DVC ends; it never runs twice at once in one folder.
 
     Args:
-        stage: the stage's name in dvc.yaml, without the matrix member.
-        main: takes as many names as the stage's matrix has axes: none or one.
-        arguments: the command line after the module's name.
-        keeps: outs are kept, and brought back where the same would be computed again.
+        arguments: the stage's name in dvc.yaml; where it has a matrix, that of a member.
+        load: returns the stage's `main`, which takes that member.
         worker: this is one of several processes, and the one that started it holds the stage.
     """
     if DVC_STAGE in os.environ and not worker:
         end_with_parent()
+    stage, *names = arguments or [""]
     try:
-        if len(arguments) != (wanted := main.__code__.co_argcount):
-            usage = "one name" if wanted else "no arguments"
-            raise ParamsError(f"{stage} takes {usage}, not {' '.join(arguments) or 'none'!r}")
-        names = [check_name(name) for name in arguments]
+        check_arguments(stage, names)
         with ending_when_told(), nullcontext() if worker else holding(stage, *names):
-            run_checked(stage, main, names, keeps)
+            run_checked(stage, names, load, worker)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Exception as error:
-        print(f"error: {describe_other(error, stage, arguments)}", file=sys.stderr)
+        print(f"error: {describe_other(error, stage, names)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{stage} was interrupted; nothing half-written is left", file=sys.stderr)
@@ -72,22 +76,33 @@ def run_stage(
     return 0
 
 
-def run_checked(stage: str, main: Callable[..., None], names: list[str], keeps: bool) -> None:
+def check_arguments(stage: str, names: list[str]) -> None:
+    """Raise ParamsError unless dvc.yaml has such a stage, and these are the names that it takes."""
+    wanted = int("matrix" in read_stage(stage))
+    if len(names) != wanted:
+        usage = "one name" if wanted else "no name"
+        raise ParamsError(f"{stage} takes {usage}, not {' '.join(names) or 'none'!r}")
+    for name in names:
+        check_name(name)
+
+
+def run_checked(stage: str, names: list[str], load: Load, worker: bool) -> None:
     """Run a stage, or bring back its outs, and see that nothing it rests on changes meanwhile."""
-    before = fingerprint(stage, *names)
-    check_declared(stage, *names)
-    loaded = LOADED if _is_command(stage) else {}
-    check_unchanged(stage, {path: loaded.get(path, before[path]) for path in before}, before)
-    place = find_known(stage, *names) if keeps else None
-    known = place is not None and place.is_dir()
-    if place and known:
-        bring_back(stage, "".join(names), place)
-    else:
+    name = "".join(names)
+    if not worker:
+        remove_unlisted(stage, name)
+    before = fingerprint(stage, name)
+    check_code(stage, name, before)
+    place = None if worker else find_known(stage, name, before)
+    known = place is not None and bring_back(stage, name, place)
+    if not known:
+        main = load(stage)
+        check_code(stage, name, before)
         main(*names)
-    check_declared(stage, *names)
-    check_unchanged(stage, before, fingerprint(stage, *names))
+        check_code(stage, name, before)
+    check_unchanged(stage, before, fingerprint(stage, name))
     if place and not known:
-        keep(stage, "".join(names), place)
+        keep(stage, name, place)
 
 
 class _EndedError(BaseException):
@@ -167,29 +182,32 @@ def describe_os_error(error: OSError) -> str:
     return f"{path}: {error.strerror}"
 
 
-def check_declared(stage: str, name: str = "") -> None:
-    """Raise an error unless what runs is what dvc.yaml declares and the files say.
+def check_code(stage: str, name: str, before: dict[str, str]) -> None:
+    """Raise an error unless what is loaded is what dvc.yaml declares and the files say.
 
     Only a stage that was started as a command in its own project knows what it runs.
+
+    Args:
+        before: hashes of the stage's deps, by path, as they were before its script was loaded.
     """
-    if not _is_command(stage):
+    if not _is_command():
         return
     if STALE:
         raise ChangedError(
             f"{', '.join(STALE)} changed while {stage} was starting, or had been compiled from "
             "another text: run it again"
         )
-    deps = read_declared(stage, name).deps
-    if unknown := sorted(LOADED.keys() - set(deps)):
+    if unknown := sorted(LOADED.keys() - set(read_declared(stage, name).deps)):
         raise DepsError(
             f"{stage} imports {', '.join(unknown)}, which {DVC_FILE} does not list: make deps"
         )
+    check_unchanged(stage, {path: before[path] for path in LOADED}, LOADED)
+    check_unchanged(stage, LOADED, {path: digest_path(Path(path)) for path in LOADED})
 
 
-def _is_command(stage: str) -> bool:
+def _is_command() -> bool:
     spec = sys.modules["__main__"].__spec__
-    name = f"stages.{stage.replace('-', '_')}"
-    return spec is not None and spec.name == name and ROOT.samefile(Path())
+    return spec is not None and spec.name in COMMANDS and ROOT.samefile(Path())
 
 
 def check_unchanged(stage: str, before: dict[str, str], after: dict[str, str]) -> None:

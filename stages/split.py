@@ -2,15 +2,13 @@
 
 Reads data/raw, its pictures only where the MD5 of their files is not known; writes data/split:
 train.npy, val.npy, test.npy, summary.json.
-Run: python -m stages.split
+Run: python -m stages split
 """
 
-import sys
 from typing import Any
 
 import numpy as np
 
-from stages.runner import run_stage
 from vision.base.files import read_array, read_json, write_array, write_json
 from vision.base.params import load_section, load_seed
 from vision.data.dataset import FILES, RAW_DIR, SPLIT_DIR
@@ -58,7 +56,3 @@ def describe_disputed(names: list[str], rows: np.ndarray) -> str:
     some = ", ".join(names[row] for row in rows[:MOST_NAMED].tolist())
     more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
     return f"equal files of different classes: {some}{more}"
-
-
-if __name__ == "__main__":
-    sys.exit(run_stage("split", main, sys.argv[1:]))

@@ -1,10 +1,8 @@
 """Train a hand-made network from random weights and keep its best epoch on validation.
 
 Reads data/raw, data/split; writes data/models/NAME, data/training/NAME and data/timings/NAME.json.
-Run: python -m stages.train_baselines two-layer-fc
+Run: python -m stages train-baselines two-layer-fc
 """
-
-import sys
 
 from torch import nn
 
@@ -19,7 +17,11 @@ from vision.training.recipes import describe_model
 from vision.training.results import save_trainings
 
 
-def main(name: str, checkpoints: Checkpoints = forget) -> None:
+def main(name: str) -> None:
+    run_training("train-baselines", name, load_baseline(name), train)
+
+
+def train(name: str, checkpoints: Checkpoints = forget) -> None:
     seed, params = load_seed(), load_baseline(name)
     train, val = load_split("train"), load_split("val")
     spec = describe_model(params.architecture, params, train, **params.get_options())
@@ -34,7 +36,3 @@ def main(name: str, checkpoints: Checkpoints = forget) -> None:
     }
     fits = fit_seeds(build, spec, train, val, params, seed, checkpoints=checkpoints)
     save_trainings(name, spec, params, fits, facts)
-
-
-if __name__ == "__main__":
-    sys.exit(run_training("train-baselines", main, load_baseline, sys.argv[1:]))

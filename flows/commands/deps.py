@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from flows.engine.imports import find_closure, get_module
+from flows.engine.imports import find_code
 from vision.base.files import write_text
 
 DVC_FILE = Path("dvc.yaml")
@@ -45,7 +45,7 @@ def write_deps(text: str, root: Path = Path()) -> str:
     text = HEAD.sub(lambda match: match[1] + rows + match[2], text)
 
     def rewrite(match: re.Match[str]) -> str:
-        files = ", ".join(sorted(find_closure(get_module(stages[match[1]]["cmd"]), root)))
+        files = ", ".join(sorted(find_code(stages[match[1]]["cmd"], root)))
         lines = textwrap.indent(textwrap.fill(files, WIDTH - 6, break_on_hyphens=False), " " * 6)
         return CODE.sub(lambda code: f"{code[1]}{lines}\n{code[2]}", match[0])
 

@@ -16,6 +16,7 @@ from vision.base.files import read_json, write_json
 FILE = Path(".dvc/tmp/durations.json")
 TIMINGS = "data/timings/{model}.json"
 START_S = 8.0  # of a stage that was never timed here: Python, torch, DVC before and after
+KNOWN_S = 2.5  # of a stage whose outs are kept: Python, DVC before and after
 RESTORE_S = 1.0  # of a stage that comes back: DVC starts and looks
 BYTES_PER_S = 200e6  # that come back from the cache
 
@@ -41,7 +42,7 @@ def _note(stage: PlannedStage, outcome: Outcome, seconds: float, tree: Path) -> 
     if outcome == "restored":
         return {"restore": round(seconds, 2), "bytes": stage.bytes}
     if stage.known:
-        return {"start": round(seconds, 2)}
+        return {"known" if stage.epochs is None else "start": round(seconds, 2)}
     note = {"seconds": round(seconds, 2)}
     if stage.epochs_left and (epoch := _read_epoch(stage, tree)):
         start = max(0.0, seconds - epoch * stage.epochs_left)
@@ -60,6 +61,8 @@ def estimate(stage: PlannedStage, root: Path = Path()) -> float | None:
             return 0.0
         case "restore":
             return _estimate_restore(stage, noted)
+    if stage.known and stage.epochs is None:
+        return float(noted.get("known", KNOWN_S))
     if stage.known:
         return float(noted.get("start", START_S))
     epoch = noted.get("epoch") or _read_epoch(stage, root)

@@ -61,16 +61,21 @@ def _parse_imports(text: str) -> list[str]:
     return names
 
 
-def get_module(command: str) -> str:
-    """Return the module that a stage's command runs, python -m MODULE ..., or nothing."""
+def find_code(command: str, root: Path = Path()) -> set[str]:
+    """Return the files that a stage's command runs, as `find_closure` does: python -m stages STAGE.
+
+    stages/__main__.py imports the stage's script by its name, once it is needed. Commands of other
+    kinds have no files.
+    """
     words = command.split()
-    return words[2] if words[:2] == ["python", "-m"] and len(words) > 2 else ""
+    if words[:3] != ["python", "-m", "stages"] or len(words) < 4:
+        return set()
+    script = f"stages.{words[3].replace('-', '_')}"
+    return find_closure("stages.__main__", root) | find_closure(script, root)
 
 
 def check_closure(command: str, deps: set[str], root: Path) -> None:
     """Raise a DepsError if a command imports a file of the project that is not in its deps."""
-    module = get_module(command)
-    unknown = find_closure(module, root) - deps if module else set()
-    if unknown:
+    if unknown := find_code(command, root) - deps:
         names = ", ".join(sorted(unknown))
-        raise DepsError(f"{module} imports {names}, which dvc.yaml does not list: make deps")
+        raise DepsError(f"{command} imports {names}, which dvc.yaml does not list: make deps")

@@ -15,9 +15,11 @@ from vision.base.kept import find_place
 class Work:
     """
     Attributes:
-        epochs: that a training asks for, over all its seeds; None for other stages.
+        epochs: that a training asks for, over all its seeds; None for other stages, and where
+            its outs are kept.
         left: of them, those that no checkpoint has.
-        known: the outs are kept: the stage will end in seconds, with the bytes of before.
+        known: the outs are kept, or all epochs are: the stage will end in seconds, with the bytes
+            of before.
     """
 
     epochs: int | None = None
@@ -53,13 +55,15 @@ def find_work(
         tree: where its code is.
         kept: the project, below which results are kept.
     """
-    recipe, model = _find_recipe(settings, params), name.partition("@")[2]
+    inputs = find_decisive(hashes, {}, hashes.__getitem__, tree)
+    outs = find_place(name, inputs | find_decisive((), settings), kept)
+    if outs and outs.is_dir():
+        return Work(known=True)
+    recipe, model, done = _find_recipe(settings, params), name.partition("@")[2], 0
     if recipe is None:
-        place = find_place(name, find_decisive(hashes, settings, hashes.__getitem__, tree), kept)
-        return Work(known=place is not None and place.is_dir())
-    done = 0
+        return Work()
     for seed in range(params["seed"], params["seed"] + 1 + recipe.repeats):
-        decisive = find_decisive(hashes, recipe.get_decisive(seed), hashes.__getitem__, tree)
+        decisive = inputs | find_decisive((), recipe.get_decisive(seed))
         place = find_place(f"{model}-seed-{seed}", decisive, kept)
         done += _count_epochs(place) if place else 0
     total = recipe.epochs * (1 + recipe.repeats)

@@ -153,7 +153,7 @@ def change_meaningless(world: World, rng: random.Random) -> Change:
 def import_unlisted(world: World, rng: random.Random) -> Change:
     path, module = rng.choice(UNLISTED)
     text = (world.project / path).read_text()
-    (world.project / path).write_text(text.replace("\nimport ", f"\nimport {module}\nimport ", 1))
+    (world.project / path).write_text(text.replace("\nfrom ", f"\nimport {module}\nfrom ", 1))
     return Change(f"{path} imports {module}", refused=True)
 
 
@@ -206,7 +206,7 @@ def delete_object(world: World, rng: random.Random) -> Change:
 
 def lose_lines(world: World, rng: random.Random) -> Change:
     path = world.project / "dvc.lock"
-    lock = yaml.safe_load(path.read_text())
+    lock = yaml.load(path.read_bytes(), yaml.CSafeLoader)
     if rng.random() < 0.3:
         path.unlink()
         return Change("dvc.lock deleted")

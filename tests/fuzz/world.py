@@ -76,7 +76,7 @@ class World:
 
     def read_lock(self) -> dict[str, dict[str, Any]]:
         path = self.project / "dvc.lock"
-        return yaml.safe_load(path.read_text())["stages"] if path.exists() else {}
+        return yaml.load(path.read_bytes(), yaml.CSafeLoader)["stages"] if path.exists() else {}
 
     def copy(self, home: Path) -> "World":
         """Return a world of one's own that starts from this one."""

@@ -19,4 +19,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_stage("judge", main, sys.argv[1:]))
+    sys.exit(run_stage(["judge", *sys.argv[1:]], load=lambda stage: main))

@@ -10,13 +10,13 @@ DVC_YAML = """
 stages:
   judge:
     matrix: {model: [paper]}
-    cmd: python -m stages.judge ${item.model}
+    cmd: python -m stages judge ${item.model}
     params: [seed, "finetune.${item.model}"]
     deps: [code.py, "data/${item.model}"]
     outs: ["out/${item.model}", plain: {cache: false}]
     metrics: ["seconds/${item.model}.json"]
-  fetch: {cmd: python -m stages.fetch, deps: [code.py, "${data.source}"]}
-  draw: {cmd: python -m stages.draw, deps: [code.py], outs: [figures]}
+  fetch: {cmd: python -m stages fetch, deps: [code.py, "${data.source}"]}
+  draw: {cmd: python -m stages draw, deps: [code.py], outs: [figures]}
 """
 
 
@@ -37,7 +37,7 @@ def test_a_member_of_the_matrix_has_its_name_in_deps_params_and_outs() -> None:
 
 
 def test_a_stage_without_params_has_none() -> None:
-    assert read_declared("draw") == (["code.py"], [], ["figures"], [])
+    assert read_declared("draw") == (["code.py"], [], ["figures"], [], False)
 
 
 def test_the_users_own_files_are_watched_by_size_and_time(workspace: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stages import download, download_weights
+from stages import download
 from stages.runner import run_stage
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder
 from vision.data.storing import save_raw
@@ -31,7 +31,7 @@ def set_source(source: str) -> None:
 
 
 def run_download() -> int:
-    return run_stage("download", download.main, [])
+    return run_stage(["download"])
 
 
 def read_outs(folder: str) -> dict[str, bytes]:
@@ -111,5 +111,5 @@ def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_weights_none_writes_a_manifest() -> None:
     Path("params.yaml").write_text("finetune: {paper: {architecture: resnet18, weights: none}}")
-    assert run_stage("download-weights", download_weights.main, ["paper"]) == 0
+    assert run_stage(["download-weights", "paper"]) == 0
     assert set(read_outs("data/pretrained/paper")) == {"manifest.json"}

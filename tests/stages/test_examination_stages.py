@@ -32,7 +32,7 @@ def judged(raw: Path) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | MORE))
     split.main()
     for name in ("fc", "cnn"):
-        train_baselines.main(name)
+        train_baselines.train(name)
         evaluate.main(name)
     return folder
 

@@ -53,7 +53,7 @@ def test_plot_writes_figures_metrics_curves_and_both_reports(plotted):
 def test_equal_inputs_give_equal_bytes_under_any_hash_seed(plotted, tmp_path):
     write_tree(tmp_path)
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "error", "-m", "stages.plot"]
+    command = [sys.executable, "-W", "error", "-m", "stages", "plot"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = read_reports(plotted[0]), read_reports(tmp_path)
@@ -152,33 +152,11 @@ def test_figures_of_models_no_longer_listed_are_removed(tmp_path, monkeypatch):
     assert left == {"f1.png": b"new", "confusion-b.png": b"new"}
 
 
-def test_what_models_left_that_are_no_longer_listed_is_removed(tmp_path, monkeypatch, capsys):
-    write_tree(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    before = {path for path in Path("data").rglob("*") if path.is_file()}
-    for path in ("training/gone/history.csv", "timings/gone.json", "models/gone/best.safetensors"):
-        write_json(Path("data") / path, {})
-    plot.remove_unlisted()
-    after = {path for path in Path("data").rglob("*") if path.is_file()}
-    assert after == before | {Path("data/models/gone/best.safetensors")}
-    assert capsys.readouterr().out == (
-        "removed data/timings/gone.json: models in params.yaml does not list gone\n"
-        "removed data/training/gone: models in params.yaml does not list gone\n"
-    )
-
-
-def test_nothing_is_removed_where_the_models_cannot_be_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_json(Path("data/timings/gone.json"), {})
-    plot.remove_unlisted()
-    assert Path("data/timings/gone.json").exists()
-
-
 def test_a_missing_input_ends_the_stage_with_one_line(tmp_path, monkeypatch, capsys):
     write_tree(tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/predictions/paper/metrics.json").unlink()
-    assert run_stage("plot", plot.main, []) == 1
+    assert run_stage(["plot"]) == 1
     assert capsys.readouterr().err == (
         "error: data/predictions/paper/metrics.json is missing: run dvc repro evaluate@paper\n"
     )

@@ -20,11 +20,11 @@ DVC_YAML = """
 stages:
   judge:
     matrix: {model: [paper]}
-    cmd: python -m stages.judge ${item.model}
+    cmd: python -m stages judge ${item.model}
     params: [seed, "finetune.${item.model}"]
     deps: [code.py, "data/${item.model}"]
     outs: [out]
-  draw: {cmd: python -m stages.draw, deps: [code.py], outs: [figures]}
+  draw: {cmd: python -m stages draw, deps: [code.py], outs: [figures]}
 """
 
 
@@ -37,12 +37,16 @@ def _project(workspace: Path) -> None:
     (workspace / "data/paper/labels").write_text("cat")
 
 
+def run(main: Callable[[str], None], *names: str) -> int:
+    return run_stage(["judge", *names], load=lambda stage: main)
+
+
 def judge(name: str) -> None:
     Path("out").write_text(name)
 
 
 def test_a_stage_that_ends_well_has_status_0() -> None:
-    assert run_stage("judge", judge, ["paper"]) == 0
+    assert run(judge, "paper") == 0
     assert Path("out").read_text() == "paper"
 
 
@@ -61,7 +65,7 @@ def test_an_edit_while_a_stage_runs_fails_it_and_is_named(
     def edit(name: str) -> None:
         Path(path).write_text(text)
 
-    assert run_stage("judge", edit, ["paper"]) == 1
+    assert run(edit, "paper") == 1
     assert capsys.readouterr().err == (
         f"error: {named} changed while judge was running: run it again\n"
     )
@@ -72,14 +76,14 @@ def test_an_edit_of_another_stages_section_or_of_a_comment_does_no_harm() -> Non
         text = "seed: 0 # new words\nfinetune: {paper: {epochs: 1}}\nplot: {dpi: 99}\n"
         Path("params.yaml").write_text(text)
 
-    assert run_stage("judge", edit, ["paper"]) == 0
+    assert run(edit, "paper") == 0
 
 
 def test_a_known_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(name: str) -> None:
         raise DataError("data/raw has one class, 'cat': add a second")
 
-    assert run_stage("judge", fail, ["paper"]) == 1
+    assert run(fail, "paper") == 1
     assert capsys.readouterr().err == "error: data/raw has one class, 'cat': add a second\n"
 
 
@@ -87,7 +91,7 @@ def test_an_interrupt_is_one_line_and_status_130(capsys: pytest.CaptureFixture[s
     def interrupt(name: str) -> None:
         raise KeyboardInterrupt
 
-    assert run_stage("judge", interrupt, ["paper"]) == 130
+    assert run(interrupt, "paper") == 130
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -102,7 +106,7 @@ def test_an_interrupt_is_one_line_and_status_130(capsys: pytest.CaptureFixture[s
 def test_wrong_arguments_are_refused(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_stage("judge", judge, arguments) == 1
+    assert run(judge, *arguments) == 1
     assert message in capsys.readouterr().err
 
 
@@ -137,19 +141,19 @@ def test_a_second_copy_is_refused_and_the_first_goes_on(
 ) -> None:
     monkeypatch.setattr("stages.runner.ENDING_S", 0.1)
     with start(*STAGE) as first:
-        assert run_stage("judge", judge, ["paper"]) == 1
+        assert run(judge, "paper") == 1
         assert capsys.readouterr().err == (
             "error: judge@paper is at work in this folder already: wait for it or end it\n"
         )
         assert first.poll() is None
         first.kill()
-    assert run_stage("judge", judge, ["paper"]) == 0
+    assert run(judge, "paper") == 0
 
 
 def test_a_copy_that_is_about_to_end_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     with start(*STAGE) as first:
         threading.Timer(0.5, first.terminate).start()
-        assert run_stage("judge", judge, ["paper"]) == 0
+        assert run(judge, "paper") == 0
     assert "judge@paper is at work in this folder: giving it 20 s to end" in capsys.readouterr().out
 
 
@@ -243,13 +247,13 @@ def fail_with(error: OSError) -> Callable[[str], None]:
 def test_an_error_of_the_system_is_one_line(
     error: OSError, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_stage("judge", fail_with(error), ["paper"]) == 1
+    assert run(fail_with(error), "paper") == 1
     assert capsys.readouterr().err == f"error: {said}\n"
 
 
 def test_an_error_of_the_system_that_names_no_file_is_a_fault_of_ours() -> None:
     with pytest.raises(OSError, match="strange"):
-        run_stage("judge", fail_with(OSError("strange")), ["paper"])
+        run(fail_with(OSError("strange")), "paper")
 
 
 def allocate(name: str) -> None:
@@ -270,7 +274,7 @@ def test_memory_that_runs_out_is_one_line_with_the_params_to_lower(
 ) -> None:
     text = "seed: 0\nfinetune: {paper: {epochs: 1, batch_size: 64, input_px: 80}}"
     Path("params.yaml").write_text(text)
-    assert run_stage("judge", use, ["paper"]) == 1
+    assert run(use, "paper") == 1
     assert capsys.readouterr().err == (
         "error: judge ran out of memory: "
         "lower finetune.paper.batch_size (64) or finetune.paper.input_px (80)\n"

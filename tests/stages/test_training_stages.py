@@ -106,7 +106,7 @@ def test_images_of_a_group_stay_together_and_equal_files_of_two_classes_are_name
 
 
 def test_a_baseline_is_trained_and_judged(project: Path) -> None:
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     evaluate.main("fc")
     metrics = read_metrics(project, "fc")
     logits = read_array(project / "data/predictions/fc/test_logits.npy")
@@ -119,7 +119,7 @@ def test_a_baseline_is_trained_and_judged(project: Path) -> None:
 
 
 def test_predictions_are_named_for_dvc_plots(project: Path) -> None:
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     evaluate.main("fc")
     lines = (project / "data/confusions/fc.csv").read_text().splitlines()
     assert lines[0] == "actual,predicted"
@@ -128,7 +128,7 @@ def test_predictions_are_named_for_dvc_plots(project: Path) -> None:
 
 
 def test_the_last_epoch_is_judged_beside_the_best(project: Path) -> None:
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     evaluate.main("fc")
     last = read_metrics(project, "fc")["last_epoch"]
     assert isinstance(last, dict)
@@ -150,7 +150,7 @@ def test_a_resnet_without_pretrained_weights_is_trained_and_judged(
     recipe = PARAMS["finetune"]["net"] | knobs
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"finetune": {"net": recipe}}))
     write_json(project / "data/pretrained/net/manifest.json", {"weights": "none"})
-    finetune_resnet.main("net")
+    finetune_resnet.train("net")
     evaluate.main("net")
     summary = json.loads((project / "data/training/net/summary.json").read_text())
     assert summary["family"] == "finetune"
@@ -161,7 +161,7 @@ def test_a_resnet_without_pretrained_weights_is_trained_and_judged(
 
 def test_training_never_opens_the_test_images(project: Path) -> None:
     (project / "data/split/test.npy").unlink()
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     assert (project / "data/models/fc/best.safetensors").exists()
 
 
@@ -172,14 +172,14 @@ def test_a_repeat_is_the_training_of_the_next_seed_on_the_same_split(project: Pa
         (project / "params.yaml").write_text(yaml.safe_dump(params))
 
     set_params(0, repeats=2)
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     evaluate.main("fc")
     rows = read_metrics(project, "fc")["repeats"]
     models = project / "data/models/fc"
     repeated = (models / "seed-1.safetensors").read_bytes()
     assert (project / "data/training/fc/seed-2.csv").exists()
     set_params(1)
-    train_baselines.main("fc")
+    train_baselines.train("fc")
     evaluate.main("fc")
     assert (models / "best.safetensors").read_bytes() == repeated
     assert [path.name for path in models.glob("seed-*")] == []
@@ -200,7 +200,7 @@ def test_the_recipe_for_gpus_runs_on_a_few_small_images(project: Path) -> None:
         yaml.safe_dump(PARAMS | {"finetune": {"large": recipe | small}})
     )
     write_json(project / "data/pretrained/large/manifest.json", {"weights": "none"})
-    finetune_resnet.main("large")
+    finetune_resnet.train("large")
     summary = json.loads((project / "data/training/large/summary.json").read_text())
     assert (summary["epochs"], summary["input_px"]) == (2, 40)
     assert summary["recipe"]["precision"] == "bf16"

@@ -44,10 +44,10 @@ def run_all() -> None:
     download.main()
     split.main()
     for name in params["models"]["baselines"]:
-        train_baselines.main(name)
+        train_baselines.train(name)
     for name in params["models"]["finetune"]:
         download_weights.main(name)
-        finetune_resnet.main(name)
+        finetune_resnet.train(name)
     for name in params["models"]["evaluate"]:
         evaluate.main(name)
         robustness.main(name)

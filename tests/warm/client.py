@@ -11,7 +11,7 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOL_SOCKET, socket
 name, arguments = sys.argv[0].rpartition("/")[2], sys.argv[1:]
 if arguments[:2] == ["-m", "dvc"]:
     name, arguments = "dvc", arguments[2:]
-is_ours = arguments[:1] == ["-m"] and arguments[1].startswith(("flows.", "stages.", "tests."))
+is_ours = arguments[:1] == ["-m"] and arguments[1].partition(".")[0] in ("flows", "stages", "tests")
 if "PYTHONHASHSEED" in os.environ or (name == "python" and not is_ours):
     real = f"{os.path.dirname(sys.executable)}/{name}"  # noqa: PTH120 - no pathlib, see above
     os.execv(real, [real, *arguments])

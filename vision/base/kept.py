@@ -38,13 +38,18 @@ def find_place(name: str, decisive: Mapping[str, str], root: Path = Path()) -> P
 def drop_older(place: Path) -> None:
     """Remove what is kept under the same name, but for the newest keys."""
     kept = int(read_variable(CHECKPOINTS_KEPT) or KEPT)
-    name = place.name[: -KEY_DIGITS - 1]
+    name = get_name(place)
     by_key: dict[str, list[Path]] = {}
     for path in place.parent.glob(f"{name}-{'?' * KEY_DIGITS}*"):
         by_key.setdefault(path.name[: len(name) + 1 + KEY_DIGITS], []).append(path)
     for paths in sorted(by_key.values(), key=_find_newest)[:-kept]:
         for path in paths:
             remove(path)
+
+
+def get_name(place: Path) -> str:
+    """Return the name of what is kept at a place, without its key."""
+    return place.name[: -KEY_DIGITS - 1]
 
 
 def remove(path: Path) -> None:

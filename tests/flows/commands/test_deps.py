@@ -14,7 +14,7 @@ BEFORE = """\
 stages:
   weigh:
     desc: weigh the images
-    cmd: python -m stages.weigh
+    cmd: python -m stages weigh
     deps: [
       data/raw,
       # code
@@ -27,13 +27,15 @@ plots:
       x: epoch
 """
 AFTER = BEFORE.replace("them:\n", "them:\n#   weigh             weigh the images\n").replace(
-    "vision/base/gone.py", "stages/weigh.py, vision/base/files.py, vision/models/scales.py"
+    "vision/base/gone.py",
+    "stages/__main__.py, stages/weigh.py, vision/base/files.py, vision/models/scales.py",
 )
 
 
 @pytest.fixture
 def project(workspace: Path) -> Path:
     files = {
+        "stages/__main__.py": "import sys\n",
         "stages/weigh.py": "from vision.models.scales import weigh\nimport json\n",
         "vision/models/scales.py": "def weigh():\n    import vision.base.files\n",
         "vision/models/unused.py": "",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.engine.durations import START_S, describe, describe_total, estimate, record
+from flows.engine.durations import KNOWN_S, START_S, describe, describe_total, estimate, record
 from flows.engine.plan import PlannedStage, Verdict, make_plan
 from flows.engine.repro import repro
 from tests.flows.toy import dvc
@@ -42,9 +42,12 @@ def test_epochs_that_a_checkpoint_has_take_no_time(tmp_path: Path) -> None:
 
 def test_a_run_that_found_its_result_does_not_count_as_a_training(tmp_path: Path) -> None:
     record(make_stage(), "ran", 80, tmp_path, tmp_path)
-    record(make_stage(known=True), "ran", 5, tmp_path, tmp_path)
+    assert estimate(make_stage(known=True), tmp_path) == KNOWN_S
+    record(make_stage(known=True), "ran", 2, tmp_path, tmp_path)
+    record(make_stage(epochs=4, epochs_left=0, known=True), "ran", 7, tmp_path, tmp_path)
     assert estimate(make_stage(), tmp_path) == 80
-    assert estimate(make_stage(known=True), tmp_path) == 5
+    assert estimate(make_stage(known=True), tmp_path) == 2
+    assert estimate(make_stage(epochs=4, epochs_left=0, known=True), tmp_path) == 7
 
 
 def test_what_is_cached_takes_no_time(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_the_total_says_what_it_does_not_know(tmp_path: Path) -> None:
     assert describe_total(plan[2:], tmp_path) == "Nothing runs"
     more = [make_stage("train@d", "restore"), make_stage("train@e", known=True)]
     assert describe_total([*plan[2:], *more], tmp_path) == (
-        "1 of 3 stages run, about 8 s; 1 give what is known already; 1 come back from the cache"
+        "1 of 3 stages run, about 2 s; 1 give what is known already; 1 come back from the cache"
     )
 
 

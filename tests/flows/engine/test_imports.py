@@ -5,15 +5,19 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.engine.imports import check_closure, find_closure, get_module
+from flows.engine.imports import check_closure, find_closure, find_code
 from flows.engine.plan import make_plan
 from tests.projects import ROOT
 from vision.base.errors import DepsError, PipelineError
+
+WEIGH = "python -m stages weigh"
 
 
 @pytest.fixture(autouse=True)
 def _project(workspace: Path) -> None:
     for name, text in {
+        "stages/__main__.py": "import stages.runner\n",
+        "stages/runner.py": "",
         "stages/weigh.py": "import vision.base.a as a\n",
         "vision/base/a.py": "def f():\n    from vision.base import b\n",
         "vision/base/b.py": "import numpy\n",
@@ -32,17 +36,24 @@ def test_imports_are_followed_also_inside_functions_and_from_packages() -> None:
     }
 
 
+def test_a_stage_needs_what_starts_it_and_its_own_script() -> None:
+    runner = {"stages/__main__.py", "stages/runner.py"}
+    assert find_code(WEIGH) == runner | find_closure("stages.weigh")
+
+
 def test_a_dep_that_is_not_listed_is_named_with_the_way_out() -> None:
-    with pytest.raises(DepsError, match=r"weigh imports vision/base/b.py, .* list: make deps"):
-        check_closure("python -m stages.weigh x", {"stages/weigh.py", "vision/base/a.py"}, Path())
+    with pytest.raises(DepsError, match=r"weigh x imports vision/base/b.py, .* list: make deps"):
+        check_closure(
+            "python -m stages weigh x", {*find_code(WEIGH)} - {"vision/base/b.py"}, Path()
+        )
 
 
 def test_more_deps_than_imports_are_allowed() -> None:
-    check_closure("python -m stages.weigh", {*find_closure("stages.weigh"), "data"}, Path())
+    check_closure(WEIGH, {*find_code(WEIGH), "data"}, Path())
 
 
 def test_commands_of_other_kinds_are_not_looked_into() -> None:
-    assert get_module("python stage.py fetch") == ""
+    assert find_code("python stage.py fetch") == find_code("python -m stages") == set()
     check_closure("python stage.py fetch", set(), Path())
 
 
@@ -58,7 +69,7 @@ def test_what_cannot_be_followed_is_one_line_that_names_the_file(text: str, word
 
 def test_the_plan_refuses_a_project_whose_stages_import_what_is_not_listed() -> None:
     Path("dvc.yaml").write_text(
-        "stages: {weigh: {cmd: python -m stages.weigh, deps: [stages/weigh.py], outs: [out]}}\n"
+        "stages: {weigh: {cmd: python -m stages weigh, deps: [stages/weigh.py], outs: [out]}}\n"
     )
     Path("params.yaml").write_text("a: 1\n")
     Repo.init(no_scm=True).close()
@@ -67,4 +78,6 @@ def test_the_plan_refuses_a_project_whose_stages_import_what_is_not_listed() -> 
 
 
 def test_all_stages_of_the_project_are_listed_in_full() -> None:
-    assert "vision/base/fingerprint.py" in find_closure("stages.plot", ROOT)
+    code = find_code("python -m stages download-weights paper", ROOT)
+    assert {"stages/__main__.py", "stages/runner.py", "stages/download_weights.py"} <= code
+    assert {"vision/base/fingerprint.py", "vision/models/weights.py"} <= code

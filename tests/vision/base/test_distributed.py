@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.projects import ROOT
+from tests.projects import ROOT, run
 from vision.base.distributed import PROCESSES, WORKER, count_wanted, is_worker, launch, take_share
 from vision.base.errors import ParamsError
 from vision.base.files import read_json
+from vision.base.kept import CHECKPOINTS
 
 
 @pytest.fixture(autouse=True)
@@ -111,19 +112,19 @@ def test_a_worker_that_fails_ends_the_others() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
-def test_a_wrong_number_of_processes_is_one_line_and_so_is_a_wrong_recipe() -> None:
-    assert (
-        run_stage_in("two")
-        == "error: PIPELINE_PROCESSES is 'two'; give a number of processes, 1 or more"
-    )
-    assert run_stage_in("2").startswith("error: finetune.nope is missing: finetune has ")
-
-
-def run_stage_in(processes: str) -> str:
-    """Return the one line that a training of an unknown recipe says."""
-    command = ["env", f"{PROCESSES}={processes}", sys.executable, "-m", "stages.finetune_resnet"]
-    done = subprocess.run([*command, "nope"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    return line
+def test_a_stage_trains_in_two_processes_and_says_once_what_is_wrong(changed: Path) -> None:
+    train = ["python", "-m", "stages", "train-baselines", "two-layer-fc"]
+    one = load_file(changed / "data/models/two-layer-fc/last.safetensors")
+    run(changed, "env", f"{PROCESSES}=2", f"{CHECKPOINTS}=", *train)
+    two = load_file(changed / "data/models/two-layer-fc/last.safetensors")
+    assert all(torch.allclose(two[key], value, rtol=1e-5, atol=1e-6) for key, value in one.items())
+    timing = read_json(changed / "data/timings/two-layer-fc.json")
+    assert timing["device"].startswith("2 processes on ")
+    (changed / "data/split/train.npy").unlink()
+    for processes, said in {
+        "two": "PIPELINE_PROCESSES is 'two'; give a number of processes, 1 or more",
+        "2": "data/split/train.npy is missing: dvc repro makes it, dvc checkout brings it back",
+    }.items():
+        with pytest.raises(AssertionError) as failed:
+            run(changed, "env", f"{PROCESSES}={processes}", *train)
+        assert str(failed.value).splitlines()[1:] == [f"error: {said}"]
