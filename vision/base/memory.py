@@ -21,7 +21,6 @@ KNOBS = (  # what a stage needs the more memory for, the larger it is
     "px_by_epoch",
     "image_px",
     "images",
-    "bootstrap_resamples",
     "dpi",
 )
 
