@@ -19,7 +19,8 @@ from torch import Tensor
 from benchmarks.gpu_pack import PackError, read_facts
 from vision.base.fetch import MIRROR, Official, fetch_official
 from vision.base.files import read_array, read_json, sha256_of, write_array, write_json
-from vision.base.params import get_value, load_section, load_seed, read_params
+from vision.base.params import get_value, read_params
+from vision.base.sections import load_section, load_seed
 from vision.base.variables import read_variable
 from vision.data import cifar10
 from vision.data.dataset import ImageSet

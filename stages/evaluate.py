@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from vision.base.files import sha256_of, write_array, write_json, write_rows
-from vision.base.params import load_section
+from vision.base.sections import load_section
 from vision.data.dataset import ImageSet, load_split
 from vision.evaluation.calibration import Temperature, fit_temperature
 from vision.evaluation.cost import measure_cost

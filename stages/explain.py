@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vision.base.files import read_array, read_json, write_array, write_json
-from vision.base.params import load_section
+from vision.base.sections import load_section
 from vision.data.dataset import load_split
 from vision.evaluation.attention import explain, find_layer
 from vision.evaluation.gallery import find_mistakes

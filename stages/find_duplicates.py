@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vision.base.files import write_json
-from vision.base.params import load_section
+from vision.base.sections import load_section
 from vision.data.dataset import load_split
 from vision.evaluation.duplicates import find_duplicates
 from vision.schema.duplicates import DuplicatesParams

@@ -8,7 +8,7 @@ Run: python -m stages finetune-resnet paper
 from torch import nn
 
 from stages.processes import run_training
-from vision.base.params import load_section, load_seed
+from vision.base.sections import load_section, load_seed
 from vision.data.dataset import load_split
 from vision.models.networks import build_model, load_backbone, outline_model
 from vision.models.pretrained import load_channels, load_pretrained, load_pretrained_manifest

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from stages.made import describe_making
 from vision.base.files import write_bytes, write_json, write_rows, write_text
-from vision.base.params import load_section
+from vision.base.sections import load_section
 from vision.report.figures import draw_figures
 from vision.report.page import (
     Made,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from vision.base.files import write_json
-from vision.base.params import load_section, load_seed
 from vision.base.progress import track
+from vision.base.sections import load_section, load_seed
 from vision.data.dataset import ImageSet, load_split
 from vision.data.subsets import take_evenly
 from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, find_degrees, start_corruption

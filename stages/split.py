@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vision.base.files import read_array, read_json, write_array, write_json
-from vision.base.params import load_section, load_seed
+from vision.base.sections import load_section, load_seed
 from vision.data.dataset import FILES, RAW_DIR, SPLIT_DIR
 from vision.data.files_table import read_columns
 from vision.data.shards import open_images

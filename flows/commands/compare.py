@@ -9,7 +9,8 @@ from pathlib import Path
 from flows.engine.tree import check_out, remove_tree, run_dvc
 from vision.base.errors import DataError
 from vision.base.files import write_bytes, write_text
-from vision.base.params import load_section, read_params
+from vision.base.params import read_params
+from vision.base.sections import load_section
 from vision.report.changes import Version, find_worse
 from vision.report.comparison import build_comparison
 from vision.report.page import render_html, render_markdown

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vision.base.errors import ParamsError, PipelineError
-from vision.base.params import Section, Seed, check_name, check_section
+from vision.base.params import check_name
+from vision.base.sections import Section, Seed, check_section
 from vision.schema.baselines import SCHEMAS, check_baseline
 from vision.schema.data import DataParams
 from vision.schema.duplicates import DuplicatesParams

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from vision.base.params import Section
+from vision.base.sections import Section
 from vision.schema.gone import refuse_gone
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from vision.base.params import Section
+from vision.base.sections import Section
 
 SIDE = Field(ge=8, le=512)
 # What changes how a trained model is used, or how many are trained, and none of their weights.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from vision.base.params import Section
+from vision.base.sections import Section
 
 
 class SplitParams(Section):

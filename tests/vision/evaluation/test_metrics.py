@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from vision.base.params import ParamsError, check_section
+from vision.base.params import ParamsError
+from vision.base.sections import check_section
 from vision.evaluation.intervals import bound_share
 from vision.evaluation.metrics import measure
 from vision.schema.evaluate import EvaluateParams

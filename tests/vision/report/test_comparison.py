@@ -8,7 +8,8 @@ import pytest
 
 from tests.fake_results import MODELS, write_tree
 from vision.base.errors import DataError
-from vision.base.params import load_section, read_params
+from vision.base.params import read_params
+from vision.base.sections import load_section
 from vision.evaluation.significance import compare_pairs
 from vision.report.blocks import Report
 from vision.report.changes import Version, compare, find_worse

@@ -10,7 +10,7 @@ import yaml
 from tests.fake_results import MODELS, make_history, write_training, write_tree
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import read_json
-from vision.base.params import check_section
+from vision.base.sections import check_section
 from vision.report.page import (
     build_report,
     render_html,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.conftest import make_image_set
 from vision.base.errors import ParamsError
-from vision.base.params import check_section
+from vision.base.sections import check_section
 from vision.schema.recipes import AugmentParams
 from vision.training.augmentation import Augmenter
 

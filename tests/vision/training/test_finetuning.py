@@ -6,7 +6,7 @@ from torchvision.models import resnet18
 
 from tests.conftest import make_image_set
 from vision.base.errors import ParamsError
-from vision.base.params import check_section
+from vision.base.sections import check_section
 from vision.models.backbones import outline_backbone
 from vision.models.networks import build_model
 from vision.schema.finetune import FinetuneParams

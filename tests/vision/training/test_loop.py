@@ -8,7 +8,7 @@ import torch
 
 from tests.conftest import make_image_set
 from vision.base.errors import ParamsError, TrainingError
-from vision.base.params import check_section
+from vision.base.sections import check_section
 from vision.models.networks import ModelSpec, build_model
 from vision.schema.recipes import TrainParams
 from vision.training.loop import Epoch, Fit, average_weights, find_best, fit
