@@ -1,6 +1,8 @@
 """The networks, and how a trained one is stored so that it can be rebuilt from its file."""
 
 import json
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,9 +102,16 @@ def load_backbone(model: nn.Module, spec: ModelSpec, weights: dict[str, Tensor])
     head = f"{find_head(spec.architecture)}."
     body = {key: value for key, value in weights.items() if not key.startswith(head)}
     body = fit_positions(spec.architecture, body, model, spec.input_px)
-    missing, unexpected = model.load_state_dict(body, strict=False)
+    missing, unexpected = model.load_state_dict(to_state(model, body), strict=False)
     if bad := [*unexpected, *(key for key in missing if not key.startswith(head))]:
         raise ValueError(f"not the weights of {spec.architecture}: {sorted(bad)}")
+
+
+def to_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return tensors as a state of today's `model`; MNASNet asks for the version of its layers."""
+    state = OrderedDict(tensors)
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    return state
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -124,5 +133,5 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     values |= {key: tuple(values[key]) for key in ("classes", "mean", "std")}
     spec = ModelSpec(**values)
     model = outline_model(spec)
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(to_state(model, state), assign=True)
     return model.eval(), spec

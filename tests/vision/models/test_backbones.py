@@ -64,17 +64,19 @@ def test_each_classifier_has_a_head_parts_and_official_weights(name: str) -> Non
 def test_one_of_each_kind_takes_a_step_and_comes_back(name: str, px: int, tmp_path: Path) -> None:
     spec = ModelSpec(name, ("a", "b", "c"), px, px, (0.5,) * 3, (0.25,) * 3)
     torch.manual_seed(0)
-    model, images = build_model(spec), torch.rand(2, 3, px, px)
+    model, images = build_model(spec), torch.rand(4, 3, px, px)
     before = [weight.detach().clone() for weight in model.parameters()]
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    functional.cross_entropy(model.train()(images), torch.tensor([0, 2])).backward()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+    functional.cross_entropy(model.train()(images), torch.tensor([0, 2, 1, 0])).backward()
     optimizer.step()
     assert any(not torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
     save_model(tmp_path / "m.safetensors", model.state_dict(), spec)
     loaded, found = load_model(tmp_path / "m.safetensors")
     assert found == spec
+    state = model.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.state_dict().items())
     with torch.inference_mode():
-        assert torch.allclose(loaded(images), model.eval()(images), atol=1e-4)
+        assert torch.allclose(loaded(images), model.eval()(images), rtol=1e-3, atol=1e-3)
 
 
 def test_a_network_that_is_not_there_is_an_error_that_names_its_neighbours() -> None:

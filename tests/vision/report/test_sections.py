@@ -46,7 +46,7 @@ def test_two_classes_have_a_table_of_thresholds(
 ) -> None:
     results = load(tmp_path, monkeypatch, classes=("bad", "good"))
     (section,) = build_thresholds(results)
-    assert [block.kind for block in section.blocks] == ["table", "picture", "table", "text"]
+    assert [block.kind for block in section.blocks] == ["table", "chart", "table", "text"]
     run = results.runs[0]
     half = next(row for row in list_thresholds(results, run).rows if row[0] == "0.5")
     assert half[-1].startswith(f"{100 * run.metrics['accuracy']:.1f} [")

@@ -49,7 +49,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 def run(recipe: str, checkpoint: Checkpoint | None = None) -> Fit:
     values = PLAIN | RECIPES[recipe]
     plan: LayerPlan
-    if "architecture" in values:
+    if "weights" not in values:
         params: Any = SCHEMAS[values["architecture"]].model_validate(values)
         spec = describe_model(values["architecture"], params, TRAIN, **params.get_options())
         plan = LayerPlan()

@@ -27,6 +27,7 @@ def replace(module: Any) -> None:
         def _make_layer(self, block: Any, planes: int, *args: Any, **options: Any) -> Any:
             return super()._make_layer(block, planes // NARROWER, *args, **options)
 
+    NarrowResNet18.__module__ = module.__name__  # by which torchvision lists its models
     module.resnet18 = BUILTIN_MODELS["resnet18"] = NarrowResNet18
 
 
