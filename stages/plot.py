@@ -26,6 +26,7 @@ from vision.report.page import (
     summarise,
 )
 from vision.report.runs import Results, load_results
+from vision.report.slicing import tabulate_slices
 from vision.report.tables import list_predictions
 from vision.schema.report import ModelsParams, PlotParams
 
@@ -42,6 +43,8 @@ def main() -> None:
     write_rows(REPORTS_DIR / "curves.csv", list_epochs(results))
     predictions = list_predictions(results).to_csv(index=False, float_format="%.4f")
     write_text(REPORTS_DIR / "predictions.csv", predictions)
+    slices = tabulate_slices(results).to_csv(index=False, float_format="%.4f")
+    write_text(REPORTS_DIR / "slices.csv", slices)
     write_text(REPORTS_DIR / "report.md", render_markdown(report))
     made = Made(describe_making(), Path("params.yaml").read_text(encoding="utf-8"))
     page = render_html(report, figures, draw_sheets(results), made)

@@ -63,7 +63,7 @@ def write_tree(
         for subset, n in (("val", n_val), ("test", n_test)):
             logits, _ = make_logits(classes, n, accuracy)
             write_array(predictions / f"{subset}_logits.npy", logits)
-        write_examination(root, name, accuracy)
+        write_examination(root, name, accuracy, min(n_test, 1000))
     pair = {"test": 0, "train": 0, "correlation": 0.99, "is_exact": False}
     pair |= {"test_row": n_val, "train_row": 0}
     found = {"n_test": n_test, "n_train": 8 * n_test, "pairs": [pair], "min_correlation": 0.85}
@@ -152,8 +152,8 @@ def write_training(
     write_json(root / "data/timings" / f"{name}.json", timing)
 
 
-def write_examination(root: Path, name: str, accuracy: float) -> None:
-    """Write what the stages that look closer at a model leave."""
+def write_examination(root: Path, name: str, accuracy: float, n_mapped: int) -> None:
+    """Write what the stages that look closer at a model leave; the first test images are mapped."""
     cost = {"device": "2 CPU cores (EPYC)", "threads": 2, "torch": "2.14.1", "bytes": 44_776_248}
     cost |= {"flops_per_image": 74_000_000, "parameters": 11_181_642, "latency_ms": 7.5}
     cost |= {"images_per_second": 410.0, "batch_sizes": [1, 128], "photo_ms": 11.5}
@@ -175,9 +175,11 @@ def write_examination(root: Path, name: str, accuracy: float) -> None:
     has_places = name != "two-layer-fc"
     layer = "layer2" if has_places else None
     folder = root / "data/explanations" / name
-    write_json(folder / "images.json", {"layer": layer, "right": [0, 1], "wrong": [2]})
-    maps = np.random.default_rng(0).random((3 * has_places, 4, 4), np.float32)
-    write_array(folder / "maps.npy", maps)
+    facts = {"layer": layer, "right": [0, 1], "wrong": [2], "mapped": list(range(n_mapped))}
+    write_json(folder / "images.json", facts)
+    rng = np.random.default_rng(0)
+    write_array(folder / "maps.npy", rng.random((3 * has_places, 4, 4), np.float32))
+    write_array(folder / "places.npy", rng.random((n_mapped, 2), np.float32))
 
 
 def make_logits(classes: tuple[str, ...], n: int, accuracy: float) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "data.source": "sources/digits.yaml",
     "data.image_px": 16,
     "explain.images": 2,
+    "explain.mapped": 20,
     "plot.dpi": 50,
     "robustness.images": 30,
     "baselines.two-layer-fc.epochs": 1,

@@ -114,6 +114,30 @@ def test_a_chart_reads_its_points_hides_a_model_and_zooms(page: Page) -> None:
     expect(whole).to_be_hidden()
 
 
+def test_a_point_of_the_map_shows_its_image(page: Page) -> None:
+    chart = page.locator("figure.chart", has_text="Map of all test images")
+    svg, tip = chart.locator(".plot > svg"), chart.locator(".tip")
+    svg.focus()
+    expect(chart.locator(".plot .cut circle")).to_have_count(90)
+    page.keyboard.press("ArrowRight")
+    expect(tip).to_have_text(re.compile(r"^photos/\d+\.png: true cat, predicted \w+"))
+    expect(tip.locator("span")).to_have_css("background-image", re.compile('^url\\("data:'))
+    chart.get_by_role("button", name="right or wrong").click()
+    expect(chart.get_by_role("button", name="wrong", exact=True)).to_be_visible()
+
+
+def test_the_numbers_of_a_chart_are_linked_as_csv(page: Page) -> None:
+    chart = page.locator("figure.chart", has_text="Training and validation loss by epoch")
+    chart.get_by_text("Values").click()
+    with page.expect_download() as download:
+        chart.get_by_role("link", name="CSV").click()
+    text = Path(download.value.path()).read_text()
+    rows = [line.split(",") for line in text.splitlines()]
+    assert rows[0] == ["view", "series", "kind", "across", "x", "up", "y", "low", "high"]
+    assert len(rows) == 1 + 3 * 2 * 4  # models, training and validation, epochs
+    assert rows[1][1:5] == ["two-layer-fc", "training", "epoch", "1"]
+
+
 def test_counts_turn_into_shares(page: Page) -> None:
     chart = page.locator("figure.chart").filter(has=page.get_by_role("button", name="shares"))
     chart.get_by_text("Values").click()
@@ -209,7 +233,7 @@ def test_paper_shows_every_chart_on_white(browser: Browser, report: Path) -> Non
         charts = page.locator(".plot > svg").evaluate_all(
             "all => all.map(svg => svg.childElementCount)"
         )
-        assert len(charts) == 8
+        assert len(charts) == 9
         assert all(charts)
         page.emulate_media(media="print")
         assert page.locator("body").evaluate(BACKGROUND) == "rgb(255, 255, 255)"

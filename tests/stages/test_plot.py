@@ -41,12 +41,13 @@ def plotted(tmp_path_factory):
 
 def test_plot_writes_figures_metrics_curves_and_both_reports(plotted):
     figures = ["accuracy", "calibration", "comparison", "confidence", "coverage", "difference"]
-    figures += ["duplicates", "f1", "label-issues", "loss", "robustness"]
+    figures += ["duplicates", "f1", "label-issues", "loss", "map", "robustness"]
     figures += ["attention-three-layer-cnn", "attention-paper"]
     figures += [f"{kind}-{name}" for kind in ("confusion", "mistakes") for name in MODELS]
     figures.sort()
     files = ["curves.csv", *(f"figures/{name}.png" for name in figures)]
     files += ["metrics.json", "model-card.md", "predictions.csv", "report.html", "report.md"]
+    files.append("slices.csv")
     assert list(read_reports(plotted[0])) == [f"reports/{file}" for file in files]
 
 
@@ -92,7 +93,7 @@ def test_every_figure_of_the_markdown_report_exists(plotted):
     reports = plotted[0] / "reports"
     lines = (reports / "report.md").read_text().splitlines()
     files = [line.rpartition("](")[2][:-1] for line in lines if line.startswith("![")]
-    assert len(files) == 11 + 3 * len(MODELS) - 1
+    assert len(files) == 12 + 3 * len(MODELS) - 1
     assert all((reports / file).is_file() for file in files)
 
 

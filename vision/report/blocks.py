@@ -96,7 +96,7 @@ class Chart(Drawn):
 class Matrix(Drawn):
     """A confusion matrix."""
 
-    sheet: str  # name of the sheet of images, without spaces
+    sheet: str  # name of the sheet of images
     label: str  # of the model
     classes: tuple[str, ...]
     counts: np.ndarray  # (classes, classes) of images; rows are the true classes
@@ -112,7 +112,16 @@ class Difference(Drawn):
     kind: str = "difference"
 
 
-Block = Text | Items | Table | Picture | Tiles | Chart | Matrix | Difference
+@dataclass(frozen=True)
+class Map(Drawn):
+    """Points, each of which is an image."""
+
+    data: dict[str, Any]  # as vision/report/charts.py describes it
+    sheet: str  # name of the sheet of images, one for each point
+    kind: str = "map"
+
+
+Block = Text | Items | Table | Picture | Tiles | Chart | Matrix | Difference | Map
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """The numbers behind the page's charts, which charts.js draws.
 
-A chart is {"mark", "x", "y", "views"}. `mark` is "line", "dot" (a row for each name of `y`) or
-"bar" (stacked). An axis is {"label"}, and may have "min", "max", "whole" (whole numbers alone) and,
-for rows, "names". Each of the views, of which one is shown at a time, is {"name", "series"}; a
-series is {"name", "kind", "colour", "points"}, and may be "dashed", "dotted" or "hollow". A point
-is [x, y], for dots also the ends of an interval. What can be switched off are the names and the
-kinds. With "total", bars can be shown as shares of it. A view may have axes of its own.
+A chart is {"mark", "x", "y", "views"}. `mark` is "line", "dot" (a row for each name of `y`), "bar"
+(stacked) or "image". An axis is {"label"}, and may have "min", "max", "whole" (whole numbers only),
+"bare" (no numbers) and, for rows, "names". Each of the views, of which one is shown at a time, is
+{"name", "series"}; a series is {"name", "kind", "colour", "points"}, and may be "dashed", "dotted"
+or "hollow". A point is [x, y], for dots also the ends of an interval, for images also the number of
+the tile. What can be switched off are the names and the kinds. With "total", bars can be shown as
+shares of it. A view may have axes of its own.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from vision.report.paper import find_claim
 from vision.report.runs import Results, Run
 
 MAX_POINTS = 200  # of a long curve
+FILLED = 7  # series of images that differ by colour; as many more are rings
+MAPPED = "mapped"  # the images of the map, in what `explain` leaves
 
 Chart = dict[str, Any]
 
@@ -167,6 +170,31 @@ def chart_thresholds(results: Results, ranked: dict[str, Ranking]) -> Chart:
         axes = {"x": {"label": x} | ends, "y": {"label": y} | ends}
         views.append({"name": name, "series": series} | axes)
     return {"mark": "line", "x": views[0]["x"], "y": views[0]["y"], "views": views}
+
+
+def chart_map(results: Results) -> Chart:
+    """Show each image that the best model's map has, by its class if they are few, and if right."""
+    run = results.best
+    positions, places = np.array(run.explained[MAPPED]), run.places
+    labels, right = results.images.test_labels[positions], results.score(run).right[positions]
+    groups = {"right or wrong": {"right": right, "wrong": ~right}}
+    if len(results.images.classes) <= 2 * FILLED:
+        classes = enumerate(results.images.classes)
+        groups = {"class": {name: labels == label for label, name in classes}} | groups
+    views: dict[str, list[Chart]] = {}
+    for view, members in groups.items():
+        views[view] = [
+            _line(name, number, _place(places, mask), name, hollow=number >= FILLED)
+            for number, (name, mask) in enumerate(members.items())
+        ]
+    ends = {"label": "", "min": -0.03, "max": 1.03, "bare": True}
+    return _make("image", ends, ends, views)
+
+
+def _place(places: np.ndarray, mask: np.ndarray) -> list[list[float]]:
+    tiles = np.flatnonzero(mask)
+    pairs = zip(_pair(*places[tiles].T), tiles.tolist(), strict=True)
+    return [[*pair, tile] for pair, tile in pairs]
 
 
 def _make(mark: str, x: Chart, y: Chart, views: dict[str, list[Chart]]) -> Chart:

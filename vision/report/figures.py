@@ -18,6 +18,7 @@ from vision.evaluation.calibration import N_BINS, trace_coverage
 from vision.evaluation.gallery import Mistake
 from vision.evaluation.similarity import order_classes
 from vision.evaluation.thresholds import Ranking
+from vision.report.charts import FILLED, MAPPED
 from vision.report.deciding import rank_positives
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
@@ -79,6 +80,7 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
             "confidence.png": draw_confidence(results),
             "coverage.png": draw_coverage(results),
             "robustness.png": draw_robustness(results),
+            "map.png": draw_map(results),
         }
         if results.duplicates["pairs"]:
             drawings["duplicates.png"] = draw_duplicates(results)
@@ -348,6 +350,30 @@ def _draw_heat(results: Results, run: Run, axes: Axes, position: int, heat: np.n
     if not heat.any():
         words += "\nno place speaks for it"
     axes.set_title(words, loc="center", fontsize=8)
+
+
+def draw_map(results: Results) -> Figure:
+    """Draw a point for each image that the best model's map has, and a cross where it is wrong."""
+    run, n_classes = results.best, len(results.images.classes)
+    positions, places = np.array(run.explained[MAPPED]), run.places
+    labels, right = results.images.test_labels[positions], results.score(run).right[positions]
+    figure = Figure(figsize=(WIDTH, 6.4))
+    axes = figure.subplots()
+    has_classes = n_classes <= 2 * FILLED
+    names = results.images.classes if has_classes else ("right",)
+    for number, name in enumerate(names):
+        colour = COLOURS[number % FILLED]
+        fill = "none" if number >= FILLED else colour
+        look: dict[str, Any] = {"facecolors": fill, "edgecolors": colour, "s": 14, "linewidths": 1}
+        shown = places[labels == number] if has_classes else places[right]
+        axes.scatter(shown[:, 0], shown[:, 1], label=shorten(name, 16), **look)
+    wrong = places[~right]
+    axes.scatter(wrong[:, 0], wrong[:, 1], s=40, marker="x", c="black", linewidths=1, label="wrong")
+    axes.set(xticks=[], yticks=[], xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    handles, _ = axes.get_legend_handles_labels()
+    title = f"Test images, alike ones to {_label(run)} side by side"
+    _title(figure, title, results.mark(run), handles)
+    return figure
 
 
 def draw_duplicates(results: Results) -> Figure:

@@ -41,6 +41,7 @@ from vision.report.charts import (
 from vision.report.deciding import build_thresholds
 from vision.report.figures import FEWEST_IN_BIN, MAX_COUNTS, SHOWN, TWINS, order_by_f1
 from vision.report.hub import describe_for_hub
+from vision.report.mapping import SHEET, build_map, draw_map_sheet
 from vision.report.paper import FIGURE_4, RECIPE
 from vision.report.robustness import (
     describe_overtaking,
@@ -241,6 +242,7 @@ def build_report(results: Results, params: PlotParams) -> Report:
         _build_robustness(results),
         *build_slices(results),
         *build_thresholds(results),
+        build_map(results),
         _build_cost(results),
         *_build_label_issues(results),
         _build_duplicates(results),
@@ -506,8 +508,8 @@ def render_markdown(report: Report) -> str:
 
 
 def draw_sheets(results: Results) -> dict[str, Sheet]:
-    """Return, by model, the images behind the cells of its confusion matrix."""
-    sheets = {}
+    """Return, by model, the images behind the cells of its confusion matrix; and the map's."""
+    sheets = {SHEET: draw_map_sheet(results)}
     for run in results.runs:
         cells = pick_by_cell(results.score(run), results.images.test_labels, PER_CELL, PER_SHEET)
         sheets[run.name] = make_sheet(results.images.read_test, cells, results.describe(run))
@@ -524,7 +526,7 @@ def render_html(
 
     Args:
         figures: PNGs by file name.
-        sheets: images of the confusion matrices, by model.
+        sheets: images of the confusion matrices, by model, and of the map.
         made: what stands at the foot of the page.
     """
     sheets = sheets or {}
@@ -534,6 +536,7 @@ def render_html(
         "uris": {file: _inline("png", png) for file, png in figures.items()},
         "photos": {name: {"uri": _inline("jpeg", s.jpeg)} for name, s in sheets.items()},
         "describe_cells": partial(_describe_cells, sheets=sheets),
+        "describe_sheet": lambda name: _describe_sheet(sheets.get(name)),
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup(
             "\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in SCRIPTS)

@@ -1,7 +1,7 @@
 """What the stages before `plot` left behind, read once and held together."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from vision.evaluation.intervals import Mean, bound_mean, bound_share
 from vision.evaluation.label_issues import WEAK, find_label_issues
 from vision.evaluation.probabilities import Scores, check_finite, score
 from vision.evaluation.significance import Pair, compare_pairs
+from vision.evaluation.slices import Slice, find_slices, measure_pixels, measure_sides
 from vision.report.paper import SOURCE
 from vision.schema.report import ModelsParams
 
@@ -37,6 +38,7 @@ ROBUSTNESS_DIR = Path("data/robustness")
 EXPLANATIONS_DIR = Path("data/explanations")
 DUPLICATES = Path("data/duplicates.json")
 KNOWN = ("file", "label", "subset", "md5")  # columns of the table of files that say nothing more
+IMAGES_AT_ONCE = 256
 IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
 
 T = TypeVar("T")
@@ -96,8 +98,9 @@ class Run:
     test_logits: np.ndarray
     cost: dict[str, Any]
     robustness: dict[str, Any]
-    explained: dict[str, Any]  # the layer, and the test images that were looked into
+    explained: dict[str, Any]  # the layer, and the test images that were looked into or mapped
     maps: np.ndarray  # (n, h, w) float32 in 0..1: of the right ones, then of the wrong ones
+    places: np.ndarray  # (n, 2) float32 in 0..1: of the images of the map
     temperature: Temperature | None = None  # None in results of before it was kept
 
     @property
@@ -229,6 +232,27 @@ class Results:
         bounds = bound_share(int(right.sum()), len(right), run.metrics["confidence"])
         return Mean(float(right.mean()), *bounds)
 
+    @cached_property
+    def slices(self) -> list[Slice]:
+        """The best model's accuracy on each slice of the test images, the lowest first."""
+        images, best = self.images, self.best
+        facts = dict(images.test_facts)
+        sides = measure_sides(facts.pop("width", []), facts.pop("height", []))
+        attributes = {
+            "class": np.array(images.classes)[images.test_labels],
+            **measure_pixels(self._read_batches()),
+            **sides,
+        }
+        for name, values in facts.items():
+            title = f"{one_line(name)} (table)" if name in attributes else one_line(name)
+            attributes[title] = np.array([one_line(value) for value in values])
+        return find_slices(attributes, self.score(best).right, best.metrics["confidence"])
+
+    def _read_batches(self) -> Iterator[np.ndarray]:
+        rows = self.images.test_rows
+        for start in range(0, len(rows), IMAGES_AT_ONCE):
+            yield np.asarray(self.images.all_pixels[rows[start : start + IMAGES_AT_ONCE]])
+
     def describe(self, run: Run) -> Callable[[int], str]:
         """Return what says of a test image its file, its class, and what a model takes it for."""
         scores = self.score(run)
@@ -325,6 +349,7 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
         robustness=_read(ROBUSTNESS_DIR / f"{name}.json", f"robustness@{name}"),
         explained=_read(EXPLANATIONS_DIR / name / "images.json", f"explain@{name}"),
         maps=_read(EXPLANATIONS_DIR / name / "maps.npy", f"explain@{name}", read_array),
+        places=_read(EXPLANATIONS_DIR / name / "places.npy", f"explain@{name}", read_array),
         temperature=_read_temperature(predictions / "calibration.json"),
     )
 

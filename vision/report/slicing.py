@@ -1,26 +1,25 @@
 """Where the model of the report is weak: its accuracy on slices of the test images."""
 
-from collections.abc import Iterator
+from dataclasses import fields
 
-import numpy as np
+import pandas as pd
 
-from vision.evaluation.slices import FEWEST, Slice, find_slices, measure_pixels, measure_sides
+from vision.evaluation.slices import FEWEST, Slice
 from vision.report.blocks import Block, Section, Table, Text
-from vision.report.runs import Results, one_line
+from vision.report.runs import Results
 from vision.report.words import percent
 
-IMAGES_AT_ONCE = 256
 MOST_LISTED = 20
 HOW = (
     "Brightness and contrast, the mean and the standard deviation of the luminance, are those of "
     "the stored image, in percent of the largest value; quarters hold about equally many images. "
-    "Size is the square root of the original's pixels. Slices overlap."
+    "Size is the square root of the original's pixels. Slices overlap. reports/slices.csv has all."
 )
 
 
 def build_slices(results: Results) -> list[Section]:
     """Say on which slices of the test images the best model is weakest, if there are any."""
-    found = measure_slices(results)
+    found = results.slices
     if not found:
         return []
     table, text = list_slices(results, found), Text(describe_slices(results, found))
@@ -28,26 +27,11 @@ def build_slices(results: Results) -> list[Section]:
     return [Section("Slices", blocks)]
 
 
-def measure_slices(results: Results) -> list[Slice]:
-    """Return the best model's accuracy on each slice, the lowest first."""
-    images, best = results.images, results.best
-    facts = dict(images.test_facts)
-    sides = measure_sides(facts.pop("width", []), facts.pop("height", []))
-    attributes = {
-        "class": np.array(images.classes)[images.test_labels],
-        **measure_pixels(_read_batches(results)),
-        **sides,
-    }
-    for name, values in facts.items():
-        title = f"{one_line(name)} (table)" if name in attributes else one_line(name)
-        attributes[title] = np.array([one_line(value) for value in values])
-    return find_slices(attributes, results.score(best).right, best.metrics["confidence"])
-
-
-def _read_batches(results: Results) -> Iterator[np.ndarray]:
-    rows = results.images.test_rows
-    for start in range(0, len(rows), IMAGES_AT_ONCE):
-        yield np.asarray(results.images.all_pixels[rows[start : start + IMAGES_AT_ONCE]])
+def tabulate_slices(results: Results) -> pd.DataFrame:
+    """Return the best model's accuracy on each slice, the lowest first, a row each: slices.csv."""
+    found = pd.DataFrame(results.slices, columns=[field.name for field in fields(Slice)])
+    found.insert(0, "model", results.best.name)
+    return found
 
 
 def describe_slices(results: Results, found: list[Slice]) -> str:

@@ -78,7 +78,7 @@ def describe_verdict(results: Results) -> str:
 
 
 def describe_choice(results: Results) -> str:
-    """Say which model validation chooses, and what the test shows of it."""
+    """Say in two sentences which model validation chooses, and what the test shows of it."""
     best, *others = results.rank()
     lead = _describe_lead(best, others, results.pairs) if others else ""
     return f"{_describe_best(best, others)} {lead}".rstrip()
@@ -93,19 +93,19 @@ def describe_details(results: Results) -> str:
 def _describe_best(best: Run, others: list[Run]) -> str:
     figures = best.metrics
     test = (
-        f"n the {figures['n']:,} test images its accuracy is {percent(figures['accuracy'])} "
+        f"its accuracy on the {figures['n']:,} test images is {percent(figures['accuracy'])} "
         f"({100 * figures['confidence']:g} % interval {interval(figures)})."
     )
     val = figures["val_accuracy"]
     if not others:
-        return f"{best.label} has a validation accuracy of {percent(val)}. O{test}"
+        return f"{best.label} has a validation accuracy of {percent(val)}, and {test}"
     level = [run.label for run in (best, *others) if run.metrics["val_accuracy"] == val]
     if len(level) > 1:
         return (
             f"{join(level)} share the highest validation accuracy, {percent(val)}; {best.label} "
-            f"is the first of them. O{test}"
+            f"is the first of them, and {test}"
         )
-    return f"{best.label} has the highest validation accuracy, {percent(val)}. O{test}"
+    return f"{best.label} has the highest validation accuracy, {percent(val)}; {test}"
 
 
 def _describe_lead(best: Run, others: list[Run], pairs: list[Pair]) -> str:
@@ -121,7 +121,7 @@ def _describe_lead(best: Run, others: list[Run], pairs: list[Pair]) -> str:
     evidence = _describe_pair(best, shown, pair, len(pairs))
     if ahead:
         return (
-            f"On the test images {shown.label} is significantly better: {evidence}. The choice "
+            f"On the test images {shown.label} is significantly better: {evidence}; the choice "
             "stays with validation: a model chosen by the test images would look better than it is."
         )
     if rivals:

@@ -32,7 +32,8 @@ class Chart {
     this.cursor = null;
     this.plot = make("div", { class: "plot" });
     this.svg = draw("svg", { role: "img", tabindex: 0, "aria-label": `${this.name}; arrow keys read the points, the values stand below` });
-    this.tip = make("div", { class: "tip", "aria-live": "polite", hidden: "" });
+    const images = this.data.sheet ? { class: "tip images", "data-sheet": this.data.name } : { class: "tip" };
+    this.tip = make("div", { ...images, "aria-live": "polite", hidden: "" });
     this.plot.append(this.svg, this.tip);
     this.values = make("details", {}, make("summary", {}, "Values"));
     this.values.addEventListener("toggle", () => this.listValues());
@@ -92,7 +93,9 @@ class Chart {
     const scale = this.isShare ? 100 / this.data.total : 1;
     const base = new Map();
     return this.series.map((line) => {
-      const points = line.points.map(([x, y, low, high]) => {
+      const points = line.points.map(([x, y, ...rest]) => {
+        if (this.data.mark === "image") return { x, y, from: 0, tile: rest[0] };
+        const [low, high] = rest;
         const from = base.get(x) ?? 0;
         if (this.data.mark === "bar") base.set(x, from + y);
         return { x, y: y * scale, low, high, from: from * scale };
@@ -153,12 +156,13 @@ class Chart {
       draw("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, this.x.label),
       draw("text", { transform: `translate(13 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, label),
     ];
-    for (const tick of findTicks(...this.range.x, (right - left) / 50, this.x.whole)) {
+    const ticks = (axis, ...range) => (axis.bare ? [] : findTicks(...range));
+    for (const tick of ticks(this.x, ...this.range.x, (right - left) / 50, this.x.whole)) {
       const x = this.px(tick);
       parts.push(draw("path", { class: "grid", d: `M${x} ${top}V${bottom}` }));
       parts.push(draw("text", { x, y: bottom + 17, "text-anchor": "middle" }, tick.toLocaleString("en")));
     }
-    const rows = names ? names.map((_, row) => row) : findTicks(...this.range.y, (bottom - top) / 40);
+    const rows = names ? names.map((_, row) => row) : ticks(this.y, ...this.range.y, (bottom - top) / 40);
     for (const tick of rows) {
       const y = this.py(tick);
       if (y < top - 1 || y > bottom + 1) continue;
@@ -171,6 +175,7 @@ class Chart {
   drawLine(inside, line, points) {
     const colour = findColour(line);
     const isLine = this.data.mark === "line";
+    const isImage = this.data.mark === "image";
     if (isLine) {
       const d = points.map(({ x, y }, k) => `${k ? "L" : "M"}${this.px(x)} ${this.py(y)}`).join("");
       inside.append(draw("path", { d, fill: "none", stroke: colour, "stroke-width": line.dotted ? 1.5 : 2, "stroke-dasharray": findDash(line) }));
@@ -178,7 +183,7 @@ class Chart {
     if (line.plain || line.dotted) return;
     for (const { x, y, low, high } of points) {
       if (low !== undefined) inside.append(draw("path", { d: `M${this.px(low)} ${this.py(y)}H${this.px(high)}`, stroke: colour, "stroke-width": 2.5 }));
-      inside.append(draw("circle", { cx: this.px(x), cy: this.py(y), r: isLine ? 3 : line.hollow ? 6.5 : 4, stroke: colour, "stroke-width": 2, fill: line.hollow ? "var(--paper)" : colour }));
+      inside.append(draw("circle", { cx: this.px(x), cy: this.py(y), r: isLine || isImage ? 3 : line.hollow ? 6.5 : 4, stroke: colour, "stroke-width": 2, fill: line.hollow ? "var(--paper)" : colour }));
     }
   }
 
@@ -249,14 +254,22 @@ class Chart {
     const { line, points } = this.shown[number];
     const [x, y] = [this.px(points[index].x), this.py(points[index].from + points[index].y)];
     for (const [name, value] of Object.entries({ cx: x, cy: y, visibility: "visible" })) this.ring.setAttribute(name, value);
-    this.tip.textContent = this.describe(line, points[index]);
+    this.tip.replaceChildren(...this.picture(points[index]), this.describe(line, points[index]));
     this.tip.hidden = false;
     const room = this.plot.clientWidth - this.tip.offsetWidth;
     this.tip.style.left = `${Math.max(0, Math.min(room, x - this.tip.offsetWidth / 2))}px`;
     this.tip.style.top = `${y > 50 ? y - this.tip.offsetHeight - 12 : y + 14}px`;
   }
 
-  describe({ name, kind }, { x, y, low, high }) {
+  picture({ tile }) {
+    if (tile === undefined) return [];
+    const image = drawTile(tile, this.data.sheet);
+    image.setAttribute("aria-hidden", "true");
+    return [image, make("br")];
+  }
+
+  describe({ name, kind }, { x, y, low, high, tile }) {
+    if (tile !== undefined) return this.data.sheet?.notes[tile] ?? name;
     const who = kind && kind !== name ? `${name}, ${kind}` : name;
     const write = (value) => value.toLocaleString("en", { maximumFractionDigits: 3 });
     if (this.y.names) {
@@ -272,7 +285,19 @@ class Chart {
     this.shown = this.find();
     const rows = this.shown.flatMap(({ line, points }) => points.map((point) => make("li", {}, this.describe(line, point))));
     const list = make("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": `Values: ${this.name}` }, make("ul", {}, ...rows));
+    list.prepend(make("a", { href: writeAddress(this.listRows()), download: `${this.name}.csv` }, "all of it as CSV"));
     this.values.append(list);
+  }
+
+  // Everything that the chart can show: a row for each point of each view.
+  listRows() {
+    const isImage = this.data.mark === "image";
+    const rows = this.data.views.flatMap(({ name, series, x = this.data.x, y = this.data.y }) => series.flatMap((line) => line.points.map((point) => {
+      const [across, up, low, high] = point;
+      const rest = isImage ? [this.data.sheet?.notes[low] ?? ""] : [low ?? "", high ?? ""];
+      return [name, line.name, line.kind, x.label, across, y.label, y.names?.[up] ?? up, ...rest];
+    })));
+    return [["view", "series", "kind", "across", "x", "up", "y", ...(isImage ? ["image"] : ["low", "high"])], ...rows];
   }
 }
 
@@ -282,6 +307,12 @@ function findColour({ colour }) {
 
 function findDash(line) {
   return DASHES[Object.keys(DASHES).find((look) => line[look])] ?? "none";
+}
+
+function writeAddress(rows) {
+  const quote = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+  const text = rows.map((row) => row.map(quote).join(",")).join("\n");
+  return URL.createObjectURL(new Blob([text], { type: "text/csv" }));
 }
 
 // The middle goes: names often differ at their ends.
