@@ -538,7 +538,10 @@ def _show_times(run: Run, key: str, digits: int = 1) -> str:
 
 
 def list_recipes(results: Results) -> Table:
-    recipes = [run.training["recipe"] for run in results.runs]
+    recipes = [
+        {"architecture": run.training["architecture"]} | run.training["recipe"]
+        for run in results.runs
+    ]
     keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
     rows = [(key, *(_show(recipe.get(key, NONE)) for recipe in recipes)) for key in keys]
     header = ("Parameter", *(run.name for run in results.runs))
