@@ -74,6 +74,7 @@ from vision.report.tables import (
     list_stand_ins,
 )
 from vision.report.words import (
+    KEPT,
     describe_baseline,
     describe_calibration,
     describe_choice,
@@ -82,11 +83,13 @@ from vision.report.words import (
     describe_doubts,
     describe_duplicates,
     describe_failures,
+    describe_kept_epochs,
     describe_load,
     describe_source,
     describe_transfer,
     describe_verdict,
     escape_markdown,
+    find_select_by,
     interval,
     join,
     percent,
@@ -99,12 +102,11 @@ MANY_CONFUSIONS = 30  # that are listed where the matrix is too large to be read
 SCRIPTS = ("page.js", "charts.js", "matrix.js")
 
 CHOICE = (
-    "Each model keeps the weights of the epoch with the highest validation accuracy, the first of "
-    "them if several share it; the epochs are judged by one view of each image, as the curves show "
-    "them, and the kept ones by all that the recipe averages. No training reads the test images; "
-    "the test accuracy of the last epoch is given for comparison, and nothing was chosen by it. "
-    "The model of the verdict, of the model card, of the doubted labels and of the near-duplicates "
-    "is that with the highest validation accuracy."
+    "{kept}, the first of them if several share it; the epochs are judged by one view of each "
+    "image, as the curves show them, and the kept ones by all that the recipe averages. No "
+    "training reads the test images; the test accuracy of the last epoch is given for comparison, "
+    "and nothing was chosen by it. The model of the verdict, of the model card, of the doubted "
+    "labels and of the near-duplicates is that with the highest validation accuracy."
 )
 INTERVALS = (
     "The intervals of accuracy, precision and recall are Wilson's score intervals, with Poisson's "
@@ -219,12 +221,14 @@ def _summarise_seeds(run: Run) -> dict[str, Any]:
 
 
 def list_epochs(results: Results) -> list[dict[str, Any]]:
-    """Return the rows of curves.csv: every epoch of every model."""
-    return [
+    """Return the rows of curves.csv: every epoch of every model, "" for what a model has not."""
+    rows = [
         {"model": run.name, **dict(zip(map(str, run.history), row, strict=True))}
         for run in results.runs
         for row in run.history.itertuples(index=False)
     ]
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return [dict.fromkeys(columns, "") | row for row in rows]
 
 
 def build_report(results: Results, params: PlotParams) -> Report:
@@ -246,11 +250,16 @@ def build_report(results: Results, params: PlotParams) -> Report:
         _build_cost(results),
         *_build_label_issues(results),
         _build_duplicates(results),
-        Section("How the epochs were chosen", [Text(CHOICE), Text(INTERVALS)]),
+        _build_choice(results),
         Section("Recipes", [list_recipes(results)]),
         Section("Conditions and provenance", [list_conditions(results)]),
     ]
     return Report(title, sections)
+
+
+def _build_choice(results: Results) -> Section:
+    choice = Text(CHOICE.format(kept=describe_kept_epochs(results)))
+    return Section("How the epochs were chosen", [choice, Text(INTERVALS)])
 
 
 def _build_models(results: Results) -> Section:
@@ -591,6 +600,7 @@ def render_model_card(results: Results) -> str:
         "weights": describe_weights(run),
         "hardware": describe_hardware(run),
         "failures": describe_failures(run, images.classes),
+        "kept": KEPT[find_select_by(run)],
         "calibration": describe_calibration(run, results),
         "robustness": describe_robustness(run),
         "duplicates": describe_duplicates(results),

@@ -15,6 +15,11 @@ from vision.report.paper import HAND_MADE_GAIN, RECIPE
 from vision.report.runs import Images, Results, Run
 
 VIEWS = ("test_flip", "test_shift_px")  # params of a recipe that averages several views
+KEPT = {
+    "accuracy": "the highest validation accuracy",
+    "macro_f1": "the highest macro F1 on validation",
+    "loss": "the lowest validation loss",
+}
 OVERFIT_RISE = 0.05  # of the lowest validation loss; a smaller rise is called no more than that
 
 
@@ -163,6 +168,24 @@ def _describe_seeds(run: Run) -> str:
 
 def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def describe_kept_epochs(results: Results) -> str:
+    """Say by which figure of validation the epochs were chosen whose weights are kept."""
+    by = {run.label: KEPT[find_select_by(run)] for run in results.runs}
+    rules = list(dict.fromkeys(by.values()))
+    if len(rules) == 1:
+        return f"Each model keeps the weights of the epoch with {rules[0]}"
+    each = (
+        f"{join(name for name, rule in by.items() if rule == wanted)} with {wanted}"
+        for wanted in rules
+    )
+    return f"Each model keeps the weights of one epoch: {join(each)}"
+
+
+def find_select_by(run: Run) -> str:
+    """Return the figure of validation that a recipe chooses its epoch by."""
+    return str(run.training["recipe"].get("select_by", "accuracy"))
 
 
 def describe_calibration(run: Run, results: Results) -> str:

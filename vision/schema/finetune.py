@@ -9,6 +9,17 @@ from vision.schema.recipes import TrainParams
 
 DEFAULT = "resnet18"  # what recipes had before there was a choice
 PARTS = ("conv1", "layer1", "layer2", "layer3", "layer4", "fc")  # of it, from which it may train
+# What changes images in another way than by mirroring them.
+CHANGES_INPUT = (
+    "crop_padding_px",
+    "crop_scale",
+    "cutout_px",
+    "erase",
+    "auto_augment",
+    "mixup",
+    "cutmix",
+    "px_by_epoch",
+)
 HAS_STEM = ("resnet", "resnext", "wide_resnet")  # whose first layer is conv1
 
 
@@ -49,8 +60,9 @@ class FinetuneParams(TrainParams):
 
     @model_validator(mode="after")
     def _check_features(self) -> "FinetuneParams":
-        if self.cache_features and (self.crop_padding_px or self.cutout_px or self.px_by_epoch):
-            raise ValueError("cache_features leaves no room for crops, cutout or px_by_epoch")
+        changes = [key for key in CHANGES_INPUT if getattr(self, key)]
+        if self.cache_features and changes:
+            raise ValueError(f"cache_features leaves no room for {', '.join(changes)}")
         if self.cache_features and self.train_from in (None, "conv1") and not self.head_epochs:
             raise ValueError("cache_features needs frozen layers: train_from or head_epochs")
         return self

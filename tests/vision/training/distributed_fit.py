@@ -32,6 +32,13 @@ def main(folder: Path, per_class: int) -> None:
         flip=True,
         label_smoothing=0.1,
         ema_decay=0.5,
+        accumulate=2,
+        balance="loss",
+        clip_norm=1.0,
+        cutmix=1.0,
+        erase=0.5,
+        mixup=0.4,
+        select_by="macro_f1",
     )
     train, val = (make_image_set(n, image_px=32) for n in (per_class, 2))
     spec = describe_model("resnet18", params, train)

@@ -107,7 +107,7 @@ def test_the_body_learns_at_its_own_rate() -> None:
         ({"cache_features": True}, "cache_features needs frozen layers"),
         (
             {"cache_features": True, "train_from": "fc", "crop_padding_px": 2},
-            "leaves no room for crops",
+            "leaves no room for crop_padding_px",
         ),
     ],
 )
