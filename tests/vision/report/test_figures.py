@@ -40,7 +40,7 @@ def list_texts(figure):
 
 def test_figures_are_pngs_that_name_no_software(tmp_path, monkeypatch):
     figures = draw_figures(load(tmp_path, monkeypatch, models={"paper": 0.9}), PARAMS)
-    names = ["accuracy", "loss", "comparison", "f1", "calibration", "confidence", "coverage"]
+    names = ["accuracy", "loss", "comparison", "f1", "calibration", "confidence", "coverage", "map"]
     names += ["confusion-paper", "mistakes-paper", "label-issues", "attention-paper"]
     names += ["robustness", "duplicates"]
     assert set(figures) == {f"{name}.png" for name in names}

@@ -13,6 +13,7 @@ from vision.base.files import read_json
 from vision.base.sections import check_section
 from vision.report.page import (
     build_report,
+    list_epochs,
     render_html,
     render_markdown,
     render_model_card,
@@ -26,6 +27,7 @@ from vision.report.words import (
     describe_calibration,
     describe_curves,
     describe_duplicates,
+    describe_kept_epochs,
     describe_transfer,
     describe_verdict,
     escape_markdown,
@@ -89,7 +91,9 @@ def make_run(
     logits = np.tile([0.0, 1.0], (20, 1))
     logits[list(right)] = [1.0, 0.0]
     rows = pd.DataFrame(list(history))
-    return Run(name, rows, training, timing, metrics | facts, logits, logits, {}, {}, {}, logits)
+    return Run(
+        name, rows, training, timing, metrics | facts, logits, logits, {}, {}, {}, logits, logits
+    )
 
 
 def make_f1(f1, support=10):
@@ -111,7 +115,7 @@ def judge(*runs):
 def test_verdict_names_the_model_that_validates_best_its_lead_and_its_failures():
     verdict = judge(make_run("b", accuracy=0.05, val=0.7, right=[0]), make_run("a"))
     assert verdict == (
-        "a has the highest validation accuracy, 80.0 %. On the 20 test images its accuracy is "
+        "a has the highest validation accuracy, 80.0 %; its accuracy on the 20 test images is "
         "80.0 % (95 % interval 70.0 to 90.0 %). It is significantly better than b: b has 5.0 %, "
         "75.0 points below a (95 % interval of the difference 45.0 to 91.4 points, p < 0.001, "
         "McNemar's exact test); another sample of test images would hardly reverse it. "
@@ -134,9 +138,9 @@ def test_the_choice_is_that_of_validation_even_where_the_test_says_otherwise():
     """The test would choose b; the report of the choice then stands on other images than it."""
     runs = [make_run("a", accuracy=0.2, right=range(4)), make_run("b", val=0.76, accuracy=0.8)]
     verdict = judge(*runs)
-    assert verdict.startswith("a has the highest validation accuracy, 80.0 %. On the 20 test im")
+    assert verdict.startswith("a has the highest validation accuracy, 80.0 %; its accuracy on th")
     assert "On the test images b is significantly better: b has 80.0 %, 60.0 points abo" in verdict
-    assert "The choice stays with validation" in verdict
+    assert "; the choice stays with validation" in verdict
     assert "No model" not in verdict
 
 
@@ -152,7 +156,7 @@ def test_a_model_that_says_more_than_it_knows_is_called_overconfident(tmp_path, 
 
 def test_verdict_on_one_model_compares_it_with_none():
     assert judge(make_run("a")).startswith(
-        "a has a validation accuracy of 80.0 %. On the 20 test images its accuracy is 80.0 % "
+        "a has a validation accuracy of 80.0 %, and its accuracy on the 20 test images is 80.0 % "
         "(95 % interval 70.0 to 90.0 %). cat has"
     )
 
@@ -337,7 +341,7 @@ class Balance(HTMLParser):
 def test_the_page_closes_its_tags_and_holds_its_images(tmp_path, monkeypatch):
     page = Balance(render(load(tmp_path, monkeypatch))[1])
     assert page.open == []
-    assert len(page.images) == 11 + 3 * len(MODELS) - 1  # one of them looks at no place
+    assert len(page.images) == 12 + 3 * len(MODELS) - 1  # one of them looks at no place
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     assert all(image["alt"] for image in page.images)
 
@@ -357,6 +361,7 @@ def test_stand_in_images_are_marked_on_every_result_but_not_on_the_recipes(tmp_p
         "Calibration",
         "Cost",
         "Corrupted images",
+        "Map of the images",
         "Near-duplicates in training",
     }
     for title in (
@@ -481,7 +486,7 @@ def test_several_seeds_are_averaged_beside_the_one_that_is_judged(tmp_path, monk
 def test_a_small_data_set_of_two_classes_makes_a_report(tmp_path, monkeypatch):
     results = load(tmp_path, monkeypatch, classes=("0", "1"), models={"paper": 1.0}, n_test=10)
     markdown, _ = render(results)
-    assert "On the 10 test images its accuracy is 100.0 % (95 % interval 72.2 to 1" in markdown
+    assert "its accuracy on the 10 test images is 100.0 % (95 % interval 72.2 to 1" in markdown
 
 
 def test_near_duplicates_are_counted_and_the_best_model_is_evaluated_without(tmp_path, monkeypatch):
@@ -582,3 +587,19 @@ def test_images_without_official_files_are_not_called_unverified(tmp_path, monke
     assert "not verified" not in conditions["Their SHA-256"]
     assert "not applicable" in conditions["Their SHA-256"]
     assert "official" not in conditions["Images"]
+
+
+def test_the_figure_that_chose_each_kept_epoch_is_named(tmp_path, monkeypatch):
+    results = load(tmp_path, monkeypatch)
+    assert "weights of the epoch with the highest validation accuracy, the first" in " ".join(
+        render(results)[0].split()
+    )
+    results.runs[2].training["recipe"]["select_by"] = "macro_f1"
+    assert describe_kept_epochs(results) == (
+        "Each model keeps the weights of one epoch: two-layer-fc and three-layer-cnn with the "
+        "highest validation accuracy and paper with the highest macro F1 on validation"
+    )
+    results.runs[2].history["val_macro_f1"] = 0.5
+    rows = list_epochs(results)
+    assert {row["val_macro_f1"] for row in rows if row["model"] != "paper"} == {""}
+    assert {row["val_macro_f1"] for row in rows if row["model"] == "paper"} == {0.5}

@@ -12,7 +12,9 @@ def make_run(name: str, clean: float, n: int = 100, **accuracies: list[float]) -
     metrics = {"confidence": 0.95}
     none = np.zeros((0, 2), np.float32)
     training: dict[str, Any] = {"pretrained": None}
-    return Run(name, pd.DataFrame(), training, {}, metrics, none, none, {}, corrupted, {}, none)
+    return Run(
+        name, pd.DataFrame(), training, {}, metrics, none, none, {}, corrupted, {}, none, none
+    )
 
 
 def put_together(*runs: Run) -> Results:

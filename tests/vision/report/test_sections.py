@@ -8,7 +8,7 @@ import pytest
 from tests.fake_results import write_tree
 from vision.report.deciding import build_thresholds, list_thresholds
 from vision.report.runs import Results, load_results
-from vision.report.slicing import describe_slices, measure_slices
+from vision.report.slicing import describe_slices
 from vision.report.tables import list_class_counts, list_models, list_probabilities
 from vision.report.words import describe_baseline, describe_doubts, describe_load
 from vision.schema.report import ModelsParams
@@ -24,7 +24,7 @@ def test_slices_are_of_pixels_originals_and_the_users_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = load(tmp_path, monkeypatch, n_test=240)
-    found = measure_slices(results)
+    found = results.slices
     assert {each.attribute for each in found} == {
         "class",
         "brightness",
