@@ -115,7 +115,7 @@ def test_a_chart_reads_its_points_hides_a_model_and_zooms(page: Page) -> None:
 
 
 def test_a_point_of_the_map_shows_its_image(page: Page) -> None:
-    chart = page.locator("figure.chart", has_text="Map of all test images")
+    chart = page.locator("figure.chart", has_text="Map of all test images by")
     svg, tip = chart.locator(".plot > svg"), chart.locator(".tip")
     svg.focus()
     expect(chart.locator(".plot .cut circle")).to_have_count(90)

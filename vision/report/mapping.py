@@ -18,8 +18,8 @@ def build_map(results: Results) -> Section:
     of = "all" if n == len(results.images.test_labels) else f"{n:,} of the"
     picture = Picture(
         file="map.png",
-        caption=f"Map of {of} test images by {best.label}; what is wrong stands out",
-        alt="Points in groups, by class where there are few classes; wrong predictions are marked.",
+        caption=f"Map of {of} test images by {best.label}, alike ones side by side",
+        alt="Points, by class where there are few classes; crosses where the prediction is wrong.",
         marks=results.mark(best),
     )
     chart: list[Block] = [Map(picture, chart_map(results), SHEET), Text(HOW)]

@@ -54,21 +54,29 @@ class Chart {
   makeTools() {
     const tools = make("div", { class: "tools" });
     const { views } = this.data;
-    const change = (act) => (index) => { act(index); this.zoom = this.cursor = null; this.render(); this.listValues(); };
+    const change = (act) => (index) => { act(index); this.zoom = this.cursor = null; this.fillSwitches(); this.render(); this.listValues(); };
     if (views.length > 1) tools.append(makeChoice("What is shown", views.map(({ name }) => name), change((index) => { this.view = index; })));
     if (this.data.total) tools.append(makeChoice("Counts or shares", ["counts", "shares"], change((index) => { this.isShare = index === 1; })));
-    const all = views.flatMap(({ series }) => series);
-    const names = new Map(all.filter(({ kind, name }) => kind !== name).map((line) => [line.name, line]));
-    const kinds = new Map(all.filter(({ kind }) => kind).map((line) => [line.kind, line]));
-    for (const [label, group, isKind] of [["Models", names, false], ["Kinds", kinds, true]]) {
-      if (group.size + (isKind ? 0 : kinds.size) < 2 || (this.data.mark === "bar" && !isKind)) continue;
-      const buttons = [...group].map(([name, line]) => this.makeSwitch(name, isKind && names.size > 1 ? { ...line, colour: -1 } : line));
-      tools.append(make("span", { role: "group", "aria-label": label }, ...buttons));
-    }
+    this.switches = make("span");
+    this.fillSwitches();
+    tools.append(this.switches);
     this.whole = make("button", { type: "button", hidden: "" }, "show all");
     this.whole.addEventListener("click", () => { this.zoom = null; this.render(); });
     tools.append(this.whole);
     return tools;
+  }
+
+  // Buttons for what the view shows: its models, or whatever its series are, and their kinds.
+  fillSwitches() {
+    this.switches.replaceChildren();
+    const all = this.data.views[this.view].series;
+    const names = new Map(all.filter(({ kind, name }) => kind !== name).map((line) => [line.name, line]));
+    const kinds = new Map(all.filter(({ kind }) => kind).map((line) => [line.kind, line]));
+    for (const [label, group, isKind] of [[this.data.mark === "image" ? "Groups" : "Models", names, false], ["Kinds", kinds, true]]) {
+      if (group.size + (isKind ? 0 : kinds.size) < 2 || (this.data.mark === "bar" && !isKind)) continue;
+      const buttons = [...group].map(([name, line]) => this.makeSwitch(name, isKind && names.size > 1 ? { ...line, colour: -1 } : line));
+      this.switches.append(make("span", { role: "group", "aria-label": label }, ...buttons));
+    }
   }
 
   makeSwitch(name, line) {
@@ -76,7 +84,7 @@ class Chart {
     const colour = findColour(line);
     if (this.data.mark === "line") sign.append(draw("path", { d: "M0 7H28", stroke: colour, "stroke-width": 2.5, "stroke-dasharray": findDash(line) }));
     else sign.append(draw("circle", { cx: 14, cy: 7, r: 5, stroke: colour, "stroke-width": 2, fill: line.hollow ? "none" : colour }));
-    const button = make("button", { type: "button", "aria-pressed": "true" }, sign, name);
+    const button = make("button", { type: "button", "aria-pressed": !this.hidden.has(name) }, sign, name);
     button.addEventListener("click", () => {
       const isHidden = !this.hidden.delete(name);
       if (isHidden) this.hidden.add(name);
