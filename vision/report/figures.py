@@ -404,7 +404,7 @@ def draw_images(
         rows: of the images that positions count.
     """
     n_rows = -(-len(chosen) // GALLERY_COLUMNS)
-    figure = Figure(figsize=(WIDTH, 0.7 + 1.75 * n_rows))
+    figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * n_rows))
     panels = figure.subplots(n_rows, GALLERY_COLUMNS, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()

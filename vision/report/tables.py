@@ -28,6 +28,7 @@ SUBSETS = ("train", "val", "test")
 DOUBTS = 50  # files that are listed
 ROWS = 40  # classes that Markdown lists; more are sorted by F1, and the page has all
 WHO = ("paper's", "ours")
+NOT_OFFICIAL = "not on the official ones: see Conditions and provenance"
 
 
 def share(fraction: float | None) -> str:
@@ -142,11 +143,9 @@ def list_stand_ins(results: Results) -> Items | None:
     """Return the footnotes that the marks point at."""
     items = []
     if results.images.is_stand_in:
-        items.append((IMAGES_MARK, "rests on the stand-in images above, not on the official ones"))
+        items.append((IMAGES_MARK, f"rests on stand-in images, {NOT_OFFICIAL}"))
     if any(run.rests_on_stand_in for run in results.runs):
-        items.append(
-            (WEIGHTS_MARK, "rests on the stand-in weights above, not on the official ones")
-        )
+        items.append((WEIGHTS_MARK, f"rests on stand-in weights, {NOT_OFFICIAL}"))
     return Items(items, anchor="stand-ins") if items else None
 
 

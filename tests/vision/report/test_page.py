@@ -383,7 +383,7 @@ def test_stand_in_weights_mark_the_model_that_they_start(tmp_path, monkeypatch):
     results = load_results(list_as_params(list(MODELS)))
     assert [run.label for run in results.runs][:2] == ["two-layer-fc", "three-layer-cnn"]
     assert results.runs[2].label == "paper\N{NO-BREAK SPACE}‡"
-    assert "rests on the stand-in weights" in render(results)[0]
+    assert "rests on stand-in weights" in render(results)[0]
 
 
 def test_official_images_and_weights_leave_no_marks(tmp_path, monkeypatch):
