@@ -19,14 +19,15 @@ from torch import Tensor
 from benchmarks.gpu_pack import PackError, read_facts
 from vision.base.fetch import MIRROR, Official, fetch_official
 from vision.base.files import read_array, read_json, sha256_of, write_array, write_json
-from vision.base.params import get_value, load_section, load_seed, read_params
+from vision.base.params import get_value, read_params
+from vision.base.sections import load_section, load_seed
 from vision.base.variables import read_variable
 from vision.data import cifar10
 from vision.data.dataset import ImageSet
 from vision.data.described import read_source, to_official
 from vision.data.trees import open_tree
 from vision.models.weights import IMAGENET, open_imagenet
-from vision.schema.finetune import FinetuneParams
+from vision.schema.finetune import DEFAULT, FinetuneParams
 
 SOURCE = Path("sources/cifar10.yaml")
 IMAGE_PX = 32  # of CIFAR-10
@@ -66,21 +67,22 @@ def prepare(folder: Path, with_files: bool = True) -> None:
         with_files: copy the archive and the weights as well.
     """
     from vision.data.sources import open_cifar10  # these need scikit-learn
-    from vision.data.splits import split_images
+    from vision.data.splits import key_images, split_images
     from vision.data.storing import describe
     from vision.schema.split import SplitParams
 
     check_source()
     raw, images = open_cifar10(find_cifar10(), IMAGE_PX), read_images()
     params = load_section("split", SplitParams)
-    parts = split_images(images, raw.labels, raw.subsets, params, load_seed())
-    for subset, indices in parts.items():
+    keys = key_images([""] * len(images), images)
+    split = split_images(keys, raw.labels, raw.subsets, raw.classes, params, load_seed())
+    for subset, indices in split.indices.items():
         write_array(folder / f"data/{subset.name.lower()}.npy", indices)
     write_array(folder / "data/labels.npy", raw.labels)
     write_json(folder / "data/classes.json", raw.classes)
     facts = describe(raw, IMAGE_PX) | {"pixels_sha256": digest(images)}
     write_json(folder / "data/images.json", facts)
-    write_json(folder / "data/weights.json", open_imagenet().manifest)
+    write_json(folder / "data/weights.json", open_imagenet(DEFAULT).manifest)
     shutil.rmtree(folder / "mirror", ignore_errors=True)
     if with_files:
         (folder / "mirror").mkdir(parents=True)
@@ -117,7 +119,7 @@ def load(folder: Path) -> Stock:
     train, val, test = (ImageSet(images, labels, part, classes) for part in parts)
     recipes = {name: load_section(f"finetune.{name}", FinetuneParams) for name in RECIPES}
     facts |= {"commit": commit, "code": digest_code()}
-    return Stock(train, val, test, open_imagenet().tensors, recipes, facts)
+    return Stock(train, val, test, open_imagenet(DEFAULT).tensors, recipes, facts)
 
 
 def read_images() -> np.ndarray:

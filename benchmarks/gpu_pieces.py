@@ -23,7 +23,7 @@ from vision.models.networks import ModelSpec, build_model, load_backbone
 from vision.models.pretrained import IMAGENET_CHANNELS
 from vision.schema.finetune import FinetuneParams
 from vision.training.checkpoints import Checkpoint
-from vision.training.finetuning import ResNetPlan
+from vision.training.finetuning import BackbonePlan
 from vision.training.loop import Trainer, fit
 from vision.training.recipes import describe_model
 
@@ -94,7 +94,7 @@ def train_recipe(name: str, seed: int, stock: Stock, left: Left) -> dict[str, An
     model, spec = build(params, stock)
     flops = count_epoch_flops(params, stock.train)
     deadline = Deadline(None, left, tuple(done / sum(flops) for done in accumulate(flops)))
-    fitted = fit(model, spec, stock.train, stock.val, params, seed, ResNetPlan(params), deadline)
+    fitted = fit(model, spec, stock.train, stock.val, params, seed, BackbonePlan(params), deadline)
     memory = read_memory()
     model.load_state_dict(fitted.best_state)
     accuracies = {  # the last reading of `test` is the only one: nothing is chosen after it
@@ -119,10 +119,12 @@ def train_recipe(name: str, seed: int, stock: Stock, left: Left) -> dict[str, An
 
 def build(params: FinetuneParams, stock: Stock) -> tuple[nn.Module, ModelSpec]:
     channels = IMAGENET_CHANNELS if stock.weights else None
-    spec = describe_model("resnet18", params, stock.train, channels, **params.get_options())
+    spec = describe_model(
+        params.architecture, params, stock.train, channels, **params.get_options()
+    )
     model = build_model(spec)
     if stock.weights:
-        load_backbone(model, stock.weights)
+        load_backbone(model, spec, stock.weights)
     return model, spec
 
 
@@ -170,7 +172,7 @@ def profile_recipe(name: str, stock: Stock) -> dict[str, Any]:
     few = take_steps(stock.train, params.batch_size)
     forget_memory()
     model, spec = build(params, stock)
-    trainer = Trainer(model, spec, few, params, 0, ResNetPlan(params))
+    trainer = Trainer(model, spec, few, params, 0, BackbonePlan(params))
 
     def train() -> None:
         trainer.train_epoch(1, "")

@@ -24,7 +24,7 @@ from benchmarks.gpu_pieces import (
 )
 from vision.base.files import read_json, write_json
 from vision.base.hardware import describe_hardware
-from vision.base.params import load_seed
+from vision.base.sections import load_seed
 
 # Seconds that must be left for a piece of which none has been measured yet. Guesses: a training
 # that turns out longer is ended by its Deadline.

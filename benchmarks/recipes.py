@@ -69,7 +69,7 @@ def trace_courses(data: ImageSet, rounds: int) -> list[Course]:
 def _read_recipes() -> dict[str, dict[str, Any]]:
     summaries = {path.parent.name: read_json(path) for path in TRAINING.glob("*/summary.json")}
     return {
-        name: summary["recipe"]
+        name: {"architecture": summary["architecture"]} | summary["recipe"]
         for name, summary in sorted(summaries.items())
         if summary["family"] == "finetune"
     }

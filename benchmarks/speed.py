@@ -19,13 +19,14 @@ from vision.data.dataset import ImageSet
 from vision.models.networks import build_model
 from vision.models.pretrained import IMAGENET_CHANNELS
 from vision.schema.finetune import FinetuneParams
-from vision.training.finetuning import ResNetPlan
+from vision.training.finetuning import BackbonePlan
 from vision.training.loop import Trainer
 from vision.training.recipes import describe_model
 
 BATCH_SIZE = 64  # the paper's recipe
 LARGER_BATCH = 128  # what the optimiser's step costs is then shared by more images
 PAPER = {
+    "architecture": "resnet18",
     "weights": "none",
     "epochs": 1000,
     "batch_size": BATCH_SIZE,
@@ -104,7 +105,7 @@ def build_trainer(data: ImageSet, recipe: dict[str, Any]) -> Trainer:
     """Return the training of a ResNet18 with random weights, ready for its first epoch."""
     params = FinetuneParams.model_validate(recipe)
     spec = describe_model("resnet18", params, data, IMAGENET_CHANNELS)
-    return Trainer(build_model(spec), spec, data, params, 0, ResNetPlan(params))
+    return Trainer(build_model(spec), spec, data, params, 0, BackbonePlan(params))
 
 
 def take_turns(programs: Mapping[Name, Program], data: ImageSet, rounds: int) -> dict[Name, Rates]:

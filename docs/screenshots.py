@@ -50,8 +50,8 @@ def draw_plan(project: Path) -> None:
 
 def photograph_cell(page: Page) -> None:
     """Press the wrong cell with the most images and save its matrix with them."""
-    cells = page.locator(".matrix td.wrong button")
-    counts = [int(text) for text in cells.all_inner_texts()]
+    cells = page.locator(".cells:not(.difference) td.bad:not(:empty)")
+    counts = [int(text.replace(",", "")) for text in cells.all_inner_texts()]
     cell = cells.nth(counts.index(max(counts)))
     cell.click()
     figure = page.locator("figure").filter(has=cell)

@@ -232,12 +232,16 @@ def compare(
     before: Annotated[str, typer.Argument(help="A commit, an experiment, or workspace.")],
     after: Annotated[str, typer.Argument(help="The same.")] = "workspace",
     out: Annotated[Path, typer.Option(help="A folder for the report.")] = Path("comparison"),
+    fail_if_worse: Annotated[
+        bool, typer.Option("--fail-if-worse", help="End with 3 if a model is significantly worse.")
+    ] = False,
 ) -> None:
     """Write a report of what differs between two runs, and whether it is significant."""
     start = enter_project()
     from flows.commands.compare import compare as write
 
-    print(write(before, after, Path(place(str(out), start))))
+    folder = Path(place(str(out), start))
+    raise typer.Exit(write(before, after, folder, fail_if_worse=fail_if_worse))
 
 
 @app.command()
@@ -247,7 +251,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Classes to name for each image.")] = 3,
     form: Annotated[Form, typer.Option("--format", help="How to print them.")] = Form.TABLE,
 ) -> None:
-    """Classify images with a trained model.
+    """Classify images with a trained model; its confidence is calibrated on validation.
 
     Ends with 0 if every file was read, 3 if some could not be, 1 if none could.
     """
@@ -256,6 +260,8 @@ def predict(
 
     with visiting_project() as start:
         predictor = Predictor(find_model(place_model(model, start)))
+    if not predictor.calibration.is_calibrated:
+        print(f"confidence is not calibrated: {predictor.calibration.words}", file=sys.stderr)
     predictions = predictor.predict(list_files(images), top)
     raise typer.Exit(print_predictions(predictions, form))
 
@@ -276,8 +282,9 @@ def export(
         target = Path(typed)
         facts = export_onnx(source, target)
     print(
-        f"{target}: logits within {facts['largest_difference']:.1g} of PyTorch's on "
-        f"{facts['checked_images']} random images; {target.with_suffix('.json')} has the rest"
+        f"{target}: outputs within {facts['largest_difference']:.1g} of PyTorch's on "
+        f"{facts['checked_images']} random images; {target.with_suffix('.json')} describes it, "
+        f"{target.with_suffix('.example.py')} uses it; {facts['calibration']}"
     )
 
 

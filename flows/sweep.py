@@ -22,6 +22,7 @@ from flows.engine.choices import (
     expand_grid,
     read_search,
 )
+from flows.engine.folds import average_folds, differ_in_fold_alone, drop_fold
 from flows.engine.names import check_free, make_name
 from flows.engine.overrides import parse_value
 from flows.engine.tree import read_saved
@@ -72,7 +73,8 @@ def sweep(
         experiments: lists of `section.key=value`, one list an experiment.
         search: `section.key=low..high` or `section.key=value,value`; Optuna chooses.
         trials: experiments of a search.
-        metric: dotted key in reports/metrics.json; the highest is best. Never a test figure.
+        metric: dotted key in reports/metrics.json; the highest is best. Never a test figure, but
+            where nothing is chosen: where experiments differ in `split.fold` alone.
         name: what the experiments' names begin with; by default the flow run's name.
         parallel: experiments side by side.
         replace: let experiments take the place of those of the same names.
@@ -106,8 +108,18 @@ def rank(results: list[Result], metric: str) -> State[Any]:
     if failed:
         names = ", ".join(result.experiment.name for result in failed)
         return Failed(message=f"{len(failed)} of {len(results)} failed: {names}")
-    best = results[0]
-    return Completed(message=f"best of {len(results)}: {best.experiment.name}, {best.score:.4f}")
+    return Completed(message="; ".join(conclude(results)))
+
+
+def conclude(results: list[Result]) -> Iterator[str]:
+    """Yield which of the ranked experiments is best, and the means of those that are folds."""
+    changes = [result.experiment.overrides for result in results]
+    if not differ_in_fold_alone(changes):
+        best = results[0]
+        yield f"best of {len(results)}: {best.experiment.name}, {best.score:.4f}"
+    if any(drop_fold(each) != each for each in changes):
+        for folds in average_folds((r.experiment.overrides, r.score or 0.0) for r in results):
+            yield folds.describe()
 
 
 def check_names(prefix: str, count: int, replace: bool) -> None:

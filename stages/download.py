@@ -11,7 +11,7 @@ import PIL
 from stages.loaded import LOADED
 from vision.base.fingerprint import digest_value
 from vision.base.kept import find_place
-from vision.base.params import load_section
+from vision.base.sections import load_section
 from vision.data.dataset import RAW_DIR
 from vision.data.sources import open_source
 from vision.data.storing import RawImages, save_raw

@@ -1,7 +1,8 @@
-"""Find out where a trained model looks, in test images that it gets right and wrong.
+"""Find out where a trained model looks, and which test images are alike to it.
 
-Reads data/raw, data/split, data/models/NAME, data/predictions/NAME/test_logits.npy; writes
-data/explanations/NAME.
+Reads data/raw, data/split, data/models/NAME, of data/predictions/NAME test_logits.npy and
+calibration.json; writes data/explanations/NAME: heat maps of images that it gets right and wrong,
+and a place on a plane for many.
 Run: python -m stages explain paper
 """
 
@@ -9,17 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from vision.base.files import read_array, write_array, write_json
-from vision.base.params import load_section
+from vision.base.files import read_array, read_json, write_array, write_json
+from vision.base.sections import load_section
 from vision.data.dataset import load_split
+from vision.data.subsets import take_evenly
 from vision.evaluation.attention import explain, find_layer
-from vision.evaluation.gallery import decide, find_mistakes
+from vision.evaluation.embedding import compute_features, lay_out
+from vision.evaluation.gallery import find_mistakes
+from vision.evaluation.probabilities import Scores, score
 from vision.models.networks import load_model
 from vision.schema.explain import ExplainParams
 
 MODELS_DIR = Path("data/models")
 PREDICTIONS_DIR = Path("data/predictions")
 EXPLANATIONS_DIR = Path("data/explanations")
+MOST_CLASSES = 24  # of which a right prediction is explained
+SEED = 0  # of which images are laid out, the same for all models
 
 
 def main(name: str) -> None:
@@ -27,25 +33,34 @@ def main(name: str) -> None:
     model, spec = load_model(MODELS_DIR / name / "best.safetensors")
     test = load_split("test")
     logits, labels = read_array(PREDICTIONS_DIR / name / "test_logits.npy"), test.get_labels()
-    right = find_surest_of_each_class(logits, labels, params.images)
-    wrong = [mistake.position for mistake in find_mistakes(logits, labels, params.images)]
+    temperature = read_json(PREDICTIONS_DIR / name / "calibration.json")["temperature"]
+    scores = score(logits, labels, temperature)
+    right = find_surest_of_each_class(scores, labels)
+    wrong = [mistake.position for mistake in find_mistakes(scores, labels, params.images)]
     found = find_layer(model, spec)
-    facts = {"layer": found[0] if found else None, "right": right, "wrong": wrong}
+    mapped = take_evenly(test, params.mapped, SEED)
+    facts = {
+        "layer": found.name if found else None,
+        "right": right,
+        "wrong": wrong,
+        "mapped": np.flatnonzero(np.isin(test.indices, mapped.indices)).tolist(),
+    }
     write_json(out / "images.json", facts)
+    write_array(out / "places.npy", lay_out(compute_features(model, spec, mapped)))
     positions = np.array([*right, *wrong] if found else [], np.int64)
     maps = np.zeros((0, 1, 1), np.float32)
     if found and len(positions):
         images = np.asarray(test.images[test.indices[positions]])
-        maps = explain(model, spec, images, logits[positions].argmax(1), found[1])
+        maps = explain(model, spec, images, scores.predicted[positions], found)
     write_array(out / "maps.npy", maps)
 
 
-def find_surest_of_each_class(logits: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
-    """Return right predictions, the surest of each class, from the first class on."""
-    confidence, predicted = decide(logits)
-    chosen = []
-    for label in range(logits.shape[1]):
-        right = np.flatnonzero((labels == label) & (predicted == label))
-        if len(right):
-            chosen.append(int(right[np.argmax(confidence[right])]))
-    return chosen[:count]
+def find_surest_of_each_class(scores: Scores, labels: np.ndarray) -> list[int]:
+    """Return right predictions, the surest of each class; of many classes, spread over them."""
+    right = np.flatnonzero(scores.right)
+    surest_first = right[np.argsort(-scores.confidence[right], kind="stable")]
+    _, firsts = np.unique(labels[surest_first], return_index=True)
+    if not len(firsts):
+        return []
+    kept = np.unique(np.linspace(0, len(firsts) - 1, MOST_CLASSES).astype(int))
+    return [int(surest_first[firsts[k]]) for k in kept]

@@ -11,10 +11,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from stages.made import describe_making
 from vision.base.files import write_bytes, write_json, write_rows, write_text
-from vision.base.params import load_section
+from vision.base.sections import load_section
 from vision.report.figures import draw_figures
 from vision.report.page import (
+    Made,
     build_report,
     draw_sheets,
     list_epochs,
@@ -24,6 +26,8 @@ from vision.report.page import (
     summarise,
 )
 from vision.report.runs import Results, load_results
+from vision.report.slicing import tabulate_slices
+from vision.report.tables import list_predictions
 from vision.schema.report import ModelsParams, PlotParams
 
 REPORTS_DIR = Path("reports")
@@ -37,8 +41,13 @@ def main() -> None:
     write_figures(figures)
     write_json(REPORTS_DIR / "metrics.json", summarise(results))
     write_rows(REPORTS_DIR / "curves.csv", list_epochs(results))
+    predictions = list_predictions(results).to_csv(index=False, float_format="%.4f")
+    write_text(REPORTS_DIR / "predictions.csv", predictions)
+    slices = tabulate_slices(results).to_csv(index=False, float_format="%.4f")
+    write_text(REPORTS_DIR / "slices.csv", slices)
     write_text(REPORTS_DIR / "report.md", render_markdown(report))
-    page = render_html(report, figures, draw_sheets(results))
+    made = Made(describe_making(), Path("params.yaml").read_text(encoding="utf-8"))
+    page = render_html(report, figures, draw_sheets(results), made)
     write_text(REPORTS_DIR / "report.html", page)
     write_text(REPORTS_DIR / "model-card.md", render_model_card(results))
     print_results(results)

@@ -1,4 +1,4 @@
-"""Judge a trained model on test images that are spoilt in known ways and degrees.
+"""Evaluate a trained model on test images that are corrupted in known ways and degrees.
 
 Reads data/raw, data/split, data/models/NAME; writes data/robustness/NAME.json.
 Run: python -m stages robustness paper
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from vision.base.files import write_json
-from vision.base.params import load_section, load_seed
 from vision.base.progress import track
+from vision.base.sections import load_section, load_seed
 from vision.data.dataset import ImageSet, load_split
 from vision.data.subsets import take_evenly
-from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, start_corruption
+from vision.evaluation.corruptions import CORRUPTIONS, SEVERITIES, find_degrees, start_corruption
 from vision.models.batches import split_batches
 from vision.models.inference import predict_batches, predict_logits, prepare_device
 from vision.models.networks import load_model
@@ -35,25 +35,26 @@ def main(name: str) -> None:
     cases = [(kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES]
     accuracies: dict[str, list[float]] = {kind: [] for kind in CORRUPTIONS}
     for kind, severity in track(cases, "corruptions", total=len(cases)):
-        spoil = start_corruption(kind, severity, seed)
-        logits = predict_batches(model, spec, read_spoilt(clean, params.batch_size, spoil))
+        corrupt = start_corruption(kind, severity, seed)
+        logits = predict_batches(model, spec, read_corrupted(clean, params.batch_size, corrupt))
         accuracies[kind].append(measure_accuracy(logits, clean))
     originals = predict_logits(model, spec, clean, params.batch_size, "")
     result = {
         "n": len(clean),
         "clean": measure_accuracy(originals, clean),
         "accuracies": accuracies,
+        "degrees": {kind: find_degrees(kind, clean.image_px) for kind in CORRUPTIONS},
     }
     write_json(ROBUSTNESS_DIR / f"{name}.json", result)
 
 
-def read_spoilt(
-    data: ImageSet, batch_size: int, spoil: Callable[[np.ndarray], np.ndarray]
+def read_corrupted(
+    data: ImageSet, batch_size: int, corrupt: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[Tensor]:
-    """Yield the images batch by batch, each spoilt when it is asked for: (B, P, P, 3) uint8."""
+    """Yield the images batch by batch, each corrupted when it is asked for: (B, P, P, 3) uint8."""
     for positions in split_batches(torch.arange(len(data)), batch_size):
         images = np.asarray(data.images[data.indices[positions.numpy()]])
-        yield torch.from_numpy(spoil(images))
+        yield torch.from_numpy(corrupt(images))
 
 
 def measure_accuracy(logits: np.ndarray, data: ImageSet) -> float:

@@ -7,7 +7,7 @@ Run: python -m stages train-baselines two-layer-fc
 from torch import nn
 
 from stages.processes import run_training
-from vision.base.params import load_seed
+from vision.base.sections import load_seed
 from vision.data.dataset import load_split
 from vision.models.networks import build_model, count_parameters, outline_model
 from vision.schema.baselines import load_baseline

@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.projects import KEPT, ROOT, make_project, reset_project
 from tests.skips import show_skips
 from tests.warm import find_commands, start_warm_commands
-from vision.base.files import write_array, write_json
+from vision.base.files import write_array, write_json, write_rows
 from vision.data.dataset import ImageSet
 from vision.data.sharding import write_images
 
@@ -104,6 +104,8 @@ def raw(workspace: Path) -> Path:
     write_images(folder / "images", images)
     write_array(folder / "labels.npy", labels)
     write_array(folder / "subsets.npy", np.zeros(len(labels), np.uint8))
+    files = [{"file": f"{CLASSES[label]}/{row}.png"} for row, label in enumerate(labels)]
+    write_rows(folder / "files.csv", files)
     write_json(folder / "classes.json", list(CLASSES))
     return folder
 

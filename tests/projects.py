@@ -23,8 +23,8 @@ KEPT = Path("data/checkpoints")  # what stages know from earlier runs
 SMALL: dict[str, Any] = {
     "data.source": "sources/digits.yaml",
     "data.image_px": 16,
-    "evaluate.bootstrap_resamples": 100,
     "explain.images": 2,
+    "explain.mapped": 20,
     "plot.dpi": 50,
     "robustness.images": 30,
     "baselines.two-layer-fc.epochs": 1,

@@ -64,7 +64,8 @@ def test_recorded_trainings_are_traced_beside_the_plain_program(
     for name, more in {"paper": {}, "tuned": {"input_px": 48, "test_flip": True}}.items():
         folder = Path("data/training") / name
         recipe = FinetuneParams.model_validate(PAPER | {"epochs": 2} | more).model_dump(mode="json")
-        write_json(folder / "summary.json", {"family": "finetune", "recipe": recipe})
+        summary = {"family": "finetune", "architecture": "resnet18", "recipe": recipe}
+        write_json(folder / "summary.json", summary)
         (folder / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.25\n")
     courses = trace_courses(make_images(32), rounds=1)
     assert [(c.recipe, c.program) for c in courses] == [

@@ -37,7 +37,9 @@ def test_each_model_has_all_its_figures(name: str) -> None:
 
 def test_the_data_is_counted_and_says_whether_it_is_official() -> None:
     data = METRICS["data"]
-    assert (data["n_train"], data["n_val"], data["n_test"]) == (45_000, 5_000, 10_000)
+    assert (data["n_train"] + data["n_val"], data["n_test"]) == (50_000, 10_000)
+    share = data["n_val"] / 50_000  # by a hash of each image, so about
+    assert share == pytest.approx(PARAMS["split"]["val_fraction"], abs=0.005)
     assert isinstance(data["official"], bool)
 
 

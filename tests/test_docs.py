@@ -72,6 +72,7 @@ def test_the_navigation_lists_every_page_once() -> None:
 def test_a_room_has_a_page_with_its_public_modules() -> None:
     assert write_api(ROOT)["api/vision.serving.md"] == (
         "# vision.serving\n\n::: vision.serving\n"
+        "\n## vision.serving.calibration\n\n::: vision.serving.calibration\n"
         "\n## vision.serving.export\n\n::: vision.serving.export\n"
         "\n## vision.serving.prediction\n\n::: vision.serving.prediction\n"
     )

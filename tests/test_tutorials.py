@@ -3,6 +3,7 @@
 What is read of each, file by file: tests/vision/data/test_tutorials.py.
 """
 
+import csv
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -107,3 +108,26 @@ def test_an_archive_of_a_tutorial_is_trained_on(
     assert all(len(part["per_class"]) == n_classes for part in counts.values())
     assert all(min(part["per_class"].values()) > 0 for part in counts.values())
     assert read_json(Path("reports/metrics.json"))["models"]["fc"]["test_accuracy"] > 1 / n_classes
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workspace")
+def test_wrong_labels_and_rare_classes_are_named_in_the_report() -> None:
+    names = [f"photos/{kind}/{n}.png" for kind in ("cat", "dog") for n in range(40)]
+    files = draw([*names, "photos/owl/1.png", "photos/owl/2.png"], "PNG")
+    wrong = {f"photos/dog/wrong-{n}.png" for n in range(12)}
+    cats = draw((f"photos/cat/{Path(name).name}" for name in sorted(wrong)), "PNG")
+    files |= dict(zip(sorted(wrong), cats.values(), strict=True))
+    fractions = {"val_fraction": 0.3, "test_fraction": 0.3, "rare": "train"}
+    write_params(str(write_zip(Path("photos.zip"), files)), split=fractions)
+    run_all()
+    with Path("reports/predictions.csv").open(newline="") as table:
+        judged = {row["path"]: row for row in csv.DictReader(table)}
+    found = wrong & {name for name, row in judged.items() if row["prediction"] != row["label"]}
+    assert found == wrong & judged.keys() != set()
+    report = Path("reports/report.md").read_text()
+    assert "In train alone, for too few images | owl (2 images)" in report
+    assert all(name in report.replace("\\", "") for name in found)
+    model = read_json(Path("data/predictions/fc/metrics.json"))
+    assert model["per_class"]["owl"]["support"] == 0
+    assert model["macro_avg"]["f1"] > 0.6  # of two classes, not three

@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows.engine.checks import check_count
+from flows.engine.folds import differ_in_fold_alone
 from flows.engine.overrides import KEY, apply_overrides, parse_overrides, parse_value
 from flows.engine.settings import RECIPES, check_params
 from vision.base.errors import DataError, ParamsError
@@ -129,23 +130,24 @@ def check_sweep(
     if search:
         check_search(read_search(search), metric, root)
     elif listed := [*expand_grid(grid or []), *(experiments or [])]:
-        check_experiments(listed, metric, root)
+        check_experiments(list(map(tuple, listed)), metric, root)
     else:
         raise ParamsError("nothing to run: give grid, experiments or search")
 
 
-def check_experiments(experiments: Iterable[Sequence[str]], metric: str, root: Path) -> None:
+def check_experiments(experiments: Sequence[Sequence[str]], metric: str, root: Path) -> None:
     """Check the params of each experiment as the stages would, and that it has the metric.
 
     Raises:
         ParamsError: naming the experiment by its changes.
     """
+    chooses = not differ_in_fold_alone(experiments)
     for changes in experiments:
         try:
             params = _change(changes, root)
         except ParamsError as error:
             raise ParamsError(f"{', '.join(changes)}: {error}") from None
-        check_metric(metric, params, root)
+        check_metric(metric, params, root, chooses)
 
 
 def check_search(search: Sequence[Choices], metric: str, root: Path) -> None:
@@ -177,13 +179,13 @@ def _change(changes: Sequence[str], root: Path) -> dict[str, Any]:
     return params
 
 
-def check_metric(metric: str, params: Mapping[str, Any], root: Path) -> None:
+def check_metric(metric: str, params: Mapping[str, Any], root: Path, chooses: bool = True) -> None:
     """See that a run with these params will give a metric that a sweep may choose by.
 
     Raises:
         ParamsError: it is about the test split, or no run gives it.
     """
-    if "test" in metric:
+    if chooses and "test" in metric:
         raise ParamsError(f"{metric} is about the test split, which must not choose: use val")
     if "models" not in params:  # of another project
         return
@@ -195,7 +197,7 @@ def check_metric(metric: str, params: Mapping[str, Any], root: Path) -> None:
         raise ParamsError(
             f"there is no metric {metric}: write models.NAME.val_accuracy, NAME one of {names}"
         )
-    known = _list_fields(root)
+    known = _list_fields(root, chooses)
     if known and field not in known:
         raise ParamsError(f"there is no metric {metric}: models.{name} has {', '.join(known)}")
     recipe = next(params[section][name] for section in RECIPES if name in params[section])
@@ -203,10 +205,10 @@ def check_metric(metric: str, params: Mapping[str, Any], root: Path) -> None:
         raise ParamsError(f"there is no metric {metric}: {name} has no repeats to take a mean of")
 
 
-def _list_fields(root: Path) -> list[str]:
+def _list_fields(root: Path, chooses: bool) -> list[str]:
     """Return the figures of a model in the last report that may choose; none without a report."""
     try:
         models = read_json(root / METRICS)["models"].values()
-        return sorted({key for model in models for key in model if "test" not in key})
+        return sorted({key for model in models for key in model if not (chooses and "test" in key)})
     except (FileNotFoundError, DataError, ValueError, KeyError, AttributeError, TypeError):
         return []

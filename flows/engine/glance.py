@@ -6,7 +6,8 @@ from typing import Any
 
 from flows.engine.overrides import apply_overrides
 from flows.engine.plan import PlannedStage
-from vision.base.params import PARAMS_FILE, check_section, read_params
+from vision.base.params import PARAMS_FILE, read_params
+from vision.base.sections import check_section
 from vision.schema.data import DataParams
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from vision.base.errors import ParamsError, PipelineError
-from vision.base.params import Section, Seed, check_name, check_section
+from vision.base.params import check_name
+from vision.base.sections import Section, Seed, check_section
 from vision.schema.baselines import SCHEMAS, check_baseline
 from vision.schema.data import DataParams
 from vision.schema.duplicates import DuplicatesParams
 from vision.schema.evaluate import EvaluateParams
 from vision.schema.explain import ExplainParams
-from vision.schema.finetune import FinetuneParams
+from vision.schema.finetune import DEFAULT, FinetuneParams
 from vision.schema.recipes import TrainParams
 from vision.schema.report import ModelsParams, PlotParams
 from vision.schema.robustness import RobustnessParams
@@ -95,7 +96,16 @@ def _check_data(params: Mapping[str, Any], root: Path) -> None:
 
 
 def _check_recipe(params: Mapping[str, Any], section: str, name: str) -> None:
-    read_recipe(params, section, check_name(str(name)))
+    recipe = read_recipe(params, section, check_name(str(name)))
+    if isinstance(recipe, FinetuneParams) and recipe.architecture != DEFAULT:
+        _check_network(params, recipe, f"{section}.{name}")
+
+
+def _check_network(params: Mapping[str, Any], recipe: FinetuneParams, key: str) -> None:
+    """Build a network, without its weights, and see that it fits its recipe."""
+    from vision.training.finetuning import check_recipe  # torch takes seconds, which most runs save
+
+    check_recipe(recipe, check_section("data", params.get("data"), DataParams).image_px, key)
 
 
 def _check_listed(params: Mapping[str, Any], section: str) -> None:

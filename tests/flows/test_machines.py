@@ -131,8 +131,8 @@ def test_a_run_of_its_own_sees_what_its_user_sees_and_gives_back_what_it_found(
     assert "0.01" in (project / "report.txt").read_text()
     assert_a_demo_has_its_tree_in_the_project(project, monkeypatch)
     commit_results(project)
-    page = compare("HEAD", "workspace", project / "comparison")
-    assert "HEAD" in page.read_text()
+    assert compare("HEAD", "workspace", project / "comparison") == 0
+    assert "HEAD" in (project / "comparison/report.html").read_text()
     assert not [*(project / ".dvc/tmp/compared").iterdir()]
 
 

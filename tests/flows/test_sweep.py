@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 
 from flows.engine.choices import METRICS
 from flows.engine.tree import read_saved
-from flows.sweep import sweep
+from flows.sweep import Experiment, Result, conclude, sweep
 from tests.flows.toy import dvc
 
 
@@ -72,6 +72,14 @@ def test_a_search_finds_a_value_in_its_range(toy: Path, monkeypatch: pytest.Monk
     )
     assert state.is_completed()
     assert 0.1 <= float(str(state.message).rpartition(" ")[2]) <= 0.4
+
+
+def test_folds_end_with_their_mean() -> None:
+    folds = [Result(Experiment(f"x-{n}", (f"split.fold={n}",)), 0.5 + n / 10, "") for n in (2, 1)]
+    (words,) = conclude(folds)
+    assert words.startswith("mean of 2 folds: 0.6500 (95 % t-interval 0.")
+    other = Result(Experiment("x-0", ("seed=1",)), 0.9, "")
+    assert [*conclude([other, *folds])] == ["best of 3: x-0, 0.9000", words]
 
 
 def add_score(toy: Path) -> None:

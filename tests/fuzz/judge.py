@@ -18,13 +18,12 @@ from vision.base.errors import PipelineError
 
 REFUSED = "make deps"
 KNOWN = ("known from a run", "going on after epoch")
+CACHED_REPORTS = ("reports/report.html", "reports/predictions.csv")  # the others are in git
 LINE = re.compile(r"^(?:Running stage|Stage) '([^']+)'(.*)$", re.MULTILINE)
 # Deps that a stage may leave unread: patterns of a stage and of a path.
 UNREAD = (
     ("*", "*.py"),  # code that is imported where it is needed
-    ("split", "data/raw"),  # its manifest names photos, whose pixels alone decide the split
-    ("robustness@*", "data/models/*"),  # a folder, that holds the models of further seeds, too
-    ("explain@*", "data/models/*"),
+    ("split", "data/raw"),  # it names photos, whose bytes alone decide the split
 )
 
 
@@ -76,7 +75,7 @@ class Before:
         return not apart and all(
             self._digest(out["path"]) == out["md5"]
             and (out["path"].startswith("reports/") or self._is_cached(out["md5"]))
-            and (out["path"] != "reports/report.html" or self._is_cached(out["md5"]))
+            and (out["path"] not in CACHED_REPORTS or self._is_cached(out["md5"]))
             for out in entry["outs"]
         )
 

@@ -84,10 +84,10 @@ CHANGES: dict[str, Callable[[World], None]] = {
     "a photo added, replaced, deleted, or moved to another class": change_photos,
     "a photo renamed, its place in the order kept": rename_photo,
     "a file of your own in sources/weights, from which `paper` starts": change_own_weights,
-    "`evaluate.bootstrap_resamples`": set_to("evaluate.bootstrap_resamples", 200),
+    "`evaluate.confidence`": set_to("evaluate.confidence", 0.9),
     "`robustness.images`": set_to("robustness.images", 3),
     "`explain.images`": set_to("explain.images", 2),
-    "`duplicates.max_distance`": set_to("duplicates.max_distance", 9),
+    "`duplicates.min_correlation`": set_to("duplicates.min_correlation", 0.9),
     "`plot.dpi`": set_to("plot.dpi", 60),
     "the code of a figure, vision/report/figures.py": add_to(
         "vision/report/figures.py", "# new words\n"

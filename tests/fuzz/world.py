@@ -26,7 +26,6 @@ SMALL: dict[str, Any] = {
     },
     "data.source": "pictures",
     "data.image_px": 16,
-    "evaluate.bootstrap_resamples": 100,
     "explain.images": 1,
     "plot.dpi": 50,
     "robustness.images": 6,

@@ -110,6 +110,6 @@ def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_weights_none_writes_a_manifest() -> None:
-    Path("params.yaml").write_text("finetune: {paper: {weights: none}}")
+    Path("params.yaml").write_text("finetune: {paper: {architecture: resnet18, weights: none}}")
     assert run_stage(["download-weights", "paper"]) == 0
     assert set(read_outs("data/pretrained/paper")) == {"manifest.json"}

@@ -22,7 +22,7 @@ MORE = {
     "baselines": {"fc": FC, "cnn": CNN},
     "robustness": {"images": 6, "batch_size": 4},
     "explain": {"images": 2},
-    "duplicates": {"max_distance": 4, "min_correlation": 0.9},
+    "duplicates": {"deviations": 5, "min_correlation": 0.9},
 }
 
 
@@ -66,6 +66,9 @@ def test_maps_belong_to_right_and_wrong_predictions() -> None:
     assert len(maps) == len(facts["right"]) + len(facts["wrong"])
     assert all(logits[i].argmax() == labels[i] for i in facts["right"])
     assert all(logits[i].argmax() != labels[i] for i in facts["wrong"])
+    shown = {int(labels[i]) for i in facts["right"]}
+    assert len(shown) == len(facts["right"])
+    assert shown == {int(label) for label in labels[logits.argmax(1) == labels]}
     assert maps.min() >= 0
     assert np.all(maps.max((1, 2)) <= 1)
 

@@ -80,7 +80,17 @@ def test_a_comment_brings_the_same_bytes_back(
 
 
 def test_nothing_that_takes_long_is_loaded_before_outs_are_known_not_to_be_there() -> None:
-    heavy = {"captum", "matplotlib", "numpy", "pandas", "PIL", "scipy", "sklearn", "torch"}
+    heavy = {
+        "captum",
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "PIL",
+        "pydantic",
+        "scipy",
+        "sklearn",
+        "torch",
+    }
     code = f"import sys, stages.__main__; print({heavy} & set(sys.modules))"
     command = [sys.executable, "-c", code]
     assert subprocess.check_output(command, cwd=ROOT, text=True) == "set()\n"

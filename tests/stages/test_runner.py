@@ -277,5 +277,6 @@ def test_memory_that_runs_out_is_one_line_with_the_params_to_lower(
     assert run(use, "paper") == 1
     assert capsys.readouterr().err == (
         "error: judge ran out of memory: "
-        "lower finetune.paper.batch_size (64) or finetune.paper.input_px (80)\n"
+        "lower finetune.paper.batch_size (64) or finetune.paper.input_px (80), or raise "
+        "finetune.paper.accumulate, the pieces of a batch\n"
     )

@@ -9,7 +9,8 @@ import yaml
 
 from stages import evaluate, finetune_resnet, split, train_baselines
 from tests.projects import ROOT
-from vision.base.files import read_array, write_json
+from vision.base.errors import DataError
+from vision.base.files import read_array, write_array, write_json, write_rows
 from vision.base.params import read_params
 
 PARAMS = {
@@ -27,6 +28,7 @@ PARAMS = {
     },
     "finetune": {
         "net": {
+            "architecture": "resnet18",
             "weights": "none",
             "epochs": 1,
             "batch_size": 8,
@@ -35,7 +37,7 @@ PARAMS = {
             "input_px": 32,
         }
     },
-    "evaluate": {"batch_size": 5, "bootstrap_resamples": 100, "confidence": 0.9},
+    "evaluate": {"batch_size": 5, "confidence": 0.9},
 }
 
 
@@ -56,8 +58,51 @@ def read_metrics(project: Path, name: str) -> dict[str, object]:
 
 def test_the_split_counts_its_classes(project: Path) -> None:
     summary = json.loads((project / "data/split/summary.json").read_text())
-    assert [summary[name]["n"] for name in ("train", "val", "test")] == [36, 12, 12]
-    assert summary["test"]["per_class"] == {"blue": 4, "green": 4, "red": 4}
+    labels = read_array(project / "data/raw/labels.npy")
+    for name in ("train", "val", "test"):
+        counts = np.bincount(labels[read_array(project / f"data/split/{name}.npy")])
+        assert summary[name]["n"] == counts.sum()
+        assert [*summary[name]["per_class"].values()] == counts.tolist()
+    assert [*summary["test"]["per_class"]] == ["blue", "green", "red"]
+    assert "rare" not in summary
+
+
+def test_a_class_of_two_images_is_said_and_written_down(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = np.array(read_array(project / "data/raw/labels.npy"))
+    labels[np.flatnonzero(labels == 2)[2:]] = 1
+    write_array(project / "data/raw/labels.npy", labels)
+    with pytest.raises(DataError, match=r"train, val, test: red \(2 images\)"):
+        split.main()
+    params = PARAMS | {"split": PARAMS["split"] | {"rare": "train"}}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    split.main()
+    assert capsys.readouterr().out == "in train alone: red (2 images)\n"
+    summary = json.loads((project / "data/split/summary.json").read_text())
+    assert summary["rare"] == {"red": "2 images"}
+    assert [summary[name]["per_class"]["red"] for name in ("train", "val", "test")] == [2, 0, 0]
+
+
+def test_images_of_a_group_stay_together_and_equal_files_of_two_classes_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    md5s = [f"{number:032x}" for number in range(60)]
+    md5s[41], md5s[42] = md5s[0], md5s[1]
+    names = [f"{row}_of_patient{row // 3}.png" for row in range(60)]
+    files = [{"file": name, "md5": md5} for name, md5 in zip(names, md5s, strict=True)]
+    write_rows(project / "data/raw/files.csv", files)
+    grouped = PARAMS | {"split": PARAMS["split"] | {"group": r"patient(\d+)"}}
+    (project / "params.yaml").write_text(yaml.safe_dump(grouped))
+    split.main()
+    assert capsys.readouterr().out == (
+        "equal files of different classes: 0_of_patient0.png, 1_of_patient0.png, "
+        "41_of_patient13.png, 42_of_patient14.png\n"
+    )
+    parts = [read_array(project / f"data/split/{name}.npy") for name in ("train", "val", "test")]
+    where = [{int(row) // 3 for row in rows} for rows in parts]
+    assert sum(map(len, where)) == 20 == len(set.union(*where))
+    assert any({0, 13, 14} <= patients for patients in where)  # they share files
 
 
 def test_a_baseline_is_trained_and_judged(project: Path) -> None:
@@ -68,8 +113,9 @@ def test_a_baseline_is_trained_and_judged(project: Path) -> None:
     labels = read_array(project / "data/raw/labels.npy")
     test = read_array(project / "data/split/test.npy")
     assert metrics["accuracy"] == np.mean(logits.argmax(1) == labels[test])
-    assert metrics["n"] == 12
-    assert read_array(project / "data/predictions/fc/val_logits.npy").shape == (12, 3)
+    assert metrics["n"] == len(test)
+    val = read_array(project / "data/split/val.npy")
+    assert read_array(project / "data/predictions/fc/val_logits.npy").shape == (len(val), 3)
 
 
 def test_predictions_are_named_for_dvc_plots(project: Path) -> None:
@@ -77,7 +123,7 @@ def test_predictions_are_named_for_dvc_plots(project: Path) -> None:
     evaluate.main("fc")
     lines = (project / "data/confusions/fc.csv").read_text().splitlines()
     assert lines[0] == "actual,predicted"
-    assert len(lines) == 13
+    assert len(lines) == 1 + len(read_array(project / "data/split/test.npy"))
     assert {line.split(",")[0] for line in lines[1:]} == {"blue", "green", "red"}
 
 
@@ -110,7 +156,7 @@ def test_a_resnet_without_pretrained_weights_is_trained_and_judged(
     assert summary["family"] == "finetune"
     assert summary["recipe"].get("max_pool") == knobs.get("max_pool")
     assert summary["parameters"] == 11_689_512 - 513 * (1000 - 3)
-    assert read_metrics(project, "net")["n"] == 12
+    assert read_metrics(project, "net")["n"] == len(read_array(project / "data/split/test.npy"))
 
 
 def test_training_never_opens_the_test_images(project: Path) -> None:

@@ -24,7 +24,6 @@ from weakref import finalize
 from tests.warm import quick_yaml
 
 LATER = (  # imported where they are needed, not at the start of a module
-    "cleanlab.filter",
     "dvc.cli.parser",
     "dvc.repo.checkout",
     "dvc.repo.experiments",

@@ -195,11 +195,21 @@ class WholeBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance, self.momentum or 0.0)
 
 
-def measure_loss(logits: Tensor, labels: Tensor, n_whole: int, label_smoothing: float) -> Tensor:
-    """Return this share's part of the mean loss over a batch of `n_whole` images."""
-    if count_processes() == 1:
+def measure_loss(
+    logits: Tensor,
+    labels: Tensor,
+    n_whole: int,
+    label_smoothing: float = 0.0,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Return these images' part of the mean loss over a batch of `n_whole`.
+
+    Args:
+        weights: of each class, (classes,).
+    """
+    if len(labels) == n_whole and weights is None:
         return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     total = functional.cross_entropy(
-        logits, labels, label_smoothing=label_smoothing, reduction="sum"
+        logits, labels, weights, label_smoothing=label_smoothing, reduction="sum"
     )
     return total / n_whole

@@ -8,6 +8,7 @@ docstring, the way in which code is set, or a default that is written out do not
 import hashlib
 import io
 import json
+import time
 import tokenize
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 KEY_DIGITS = 16
+SETTLED_NS = 2 * 10**9  # since a file's last change: no file system's clock is coarser
 MISSING = "missing"
 # Tokens that carry no meaning: how lines are broken inside brackets, and comments.
 SKIPPED = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER)
@@ -27,6 +29,7 @@ STARTS, ENDS = (
     for part in ("START", "END")
 )
 CLOSING = (")", "]", "}")
+_READ: dict[tuple[Path, int, int, int], str] = {}  # MD5 by a file's state
 OPENING = ("(", "[", "{")
 
 
@@ -101,8 +104,20 @@ def make_key(decisive: Mapping[str, str]) -> str:
 
 
 def _digest_file(path: Path) -> str:
+    """Return a file's MD5; read once by a process, while its size, inode and time of change stay.
+
+    As git does, a file that changed just before it is read is not remembered: another change within
+    the same tick of the file system's clock would not be seen.
+    """
+    now, state = time.time_ns(), path.stat()
+    key = (path.absolute(), state.st_size, state.st_ino, state.st_ctime_ns)
+    if key in _READ:
+        return _READ[key]
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if now - state.st_ctime_ns > SETTLED_NS:
+        _READ[key] = found
+    return found
 
 
 def _simplify(value: Any) -> Any:

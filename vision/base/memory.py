@@ -21,7 +21,6 @@ KNOBS = (  # what a stage needs the more memory for, the larger it is
     "px_by_epoch",
     "image_px",
     "images",
-    "bootstrap_resamples",
     "dpi",
 )
 
@@ -52,4 +51,9 @@ def name_knobs(values: Mapping[str, Any]) -> str:
 def say_shortage(values: Mapping[str, Any]) -> str:
     """Return the way out."""
     knobs = name_knobs(values)
-    return f"lower {knobs}" if knobs else "end other programs, or take a larger machine"
+    if not knobs:
+        return "end other programs, or take a larger machine"
+    keys = [key.rpartition(".") for key, _ in flatten(dict(values))]
+    recipes = [recipe for recipe, _, key in keys if recipe and key == "epochs"]
+    pieces = [f", or raise {recipe}.accumulate, the pieces of a batch" for recipe in recipes]
+    return f"lower {knobs}{''.join(pieces)}"

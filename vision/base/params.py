@@ -1,24 +1,12 @@
-"""Read params.yaml as DVC does, and turn its sections into types.
-
-vision/schema has a module for each section, so that a new knob of one stage does not touch the code
-of the others (and rerun them).
-"""
+"""Read params.yaml as DVC does. Its sections become types in sections.py."""
 
 import re
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -26,31 +14,6 @@ from vision.base.errors import ParamsError
 
 PARAMS_FILE = Path("params.yaml")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")  # of a recipe: a path and a word in a shell command
-
-
-class Section(BaseModel):
-    """A section of params.yaml: unknown keys are errors, and values have the type of their key.
-
-    DVC holds 1, 1.0 and true to be the same, and reruns nothing for them: here they are the same,
-    too. Nothing else is converted.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _keep_equal(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        checked = check(value)
-        if checked != value:
-            raise ValueError(f"{value!r} is text, not a number or true or false: leave out quotes")
-        return checked
-
-
-class Seed(Section):
-    seed: int = Field(ge=0, lt=2**32)
-
-
-S = TypeVar("S", bound=Section)
 
 
 def read_yaml(path: Path) -> Any:
@@ -106,47 +69,11 @@ def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def load_section(key: str, schema: type[S], path: Path = PARAMS_FILE) -> S:
-    """Read and check one section, such as `split` or `finetune.paper`.
-
-    Raises:
-        ParamsError: naming the first key that is unknown, missing or has a wrong value.
-    """
-    return check_section(key, get_value(read_params(path), key), schema)
-
-
-def check_section(key: str, values: Any, schema: type[S]) -> S:
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        raise ParamsError(_describe(key, error, schema)) from None
-
-
-def load_seed(path: Path = PARAMS_FILE) -> int:
-    return check_section("", {"seed": get_value(read_params(path), "seed")}, Seed).seed
-
-
 def check_name(name: str) -> str:
     """Return the name of a recipe if it is safe in a path and in a command."""
     if not NAME.fullmatch(name):
         raise ParamsError(f"{name!r} cannot name a recipe: use a-z, 0-9 and - (64 at most)")
     return name
-
-
-def _describe(key: str, error: ValidationError, schema: type[Section]) -> str:
-    errors = error.errors(include_url=False)
-    # A misspelt key is both unknown and missing; the unknown one tells more.
-    first = min(errors, key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join([*filter(None, [key]), *map(str, first["loc"])])
-    match first["type"]:
-        case "extra_forbidden":
-            return f"{where} is unknown; {key} has {', '.join(sorted(schema.model_fields))}"
-        case "missing":
-            return f"{where} is missing from params.yaml"
-        case "value_error":
-            return f"{where}: {first['ctx']['error']}"
-        case _:
-            return f"{where} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
 def _describe_yaml(error: Exception) -> str:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from vision.base.fetch import Official
-from vision.base.params import check_section, read_yaml
+from vision.base.params import read_yaml
+from vision.base.sections import check_section
 from vision.schema.source import SourceFile
 
 WAY_OUT = "data.source=sources/digits.yaml"

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,8 @@ FILE = {"file", "filename", "filepath", "image", "imagename", "imageid", "imagep
 FILE_ELSE = {"id", "name"}  # mean the file where no other column does
 LABEL = {"label", "labels", "class", "classname", "classid", "category", "categoryid", "target"}
 LABEL |= {"noisylabels0"}  # of Imagenette: the one without noise
+GROUP = {"group", "groupid"}  # images that belong together
+GROUPED = "group"  # what their column is called in the table of files
 SUBSET = {"subset", "split", "set", "partition", "isvalid"}
 TRUTH = {"true": Subset.VAL, "1": Subset.VAL, "false": Subset.TRAIN, "0": Subset.TRAIN}
 SEPARATORS = ",;\t"
@@ -32,6 +35,7 @@ class Row(NamedTuple):
     file: str  # as the table has it, with / between folders
     label: str  # the class; empty, if it is not known
     subset: Subset | None  # where the table says so
+    more: tuple[tuple[str, str], ...] = ()  # its other columns and what they have here
 
 
 class Labelled(NamedTuple):
@@ -42,7 +46,9 @@ class Labelled(NamedTuple):
 
 
 def read_table(name: str, content: bytes) -> list[Row]:
-    """Read files, labels and, if there is such a column, subsets.
+    """Read files, labels, subsets if there are any, and all other columns as they are.
+
+    That of the groups, of images that belong together, is called `group` whatever its name.
 
     Args:
         name: of the table, for messages; `.parquet` tells what it is, all else is CSV.
@@ -58,14 +64,26 @@ def read_table(name: str, content: bytes) -> list[Row]:
     )
     label = _find_column(name, columns, LABEL, "label")
     subset = _find_column(name, columns, SUBSET, "subset")
+    group = _find_column(name, columns, GROUP, "group")
     if not (file and label):
         raise SourceError(
             f"{name} has the columns {_list(columns)}: one must be called file, one label"
         )
-    subsets = table[subset] if subset else [""] * len(table)
+    others = [column for column in columns if column not in (file, label, subset)]
+    titles = [GROUPED if each == group else each.strip() for each in others]
+    texts = (
+        zip(*(table[each].str.strip() for each in others), strict=True) if others else repeat(())
+    )
+    subsets = table[subset] if subset else repeat("")
+    rows = zip(table[file], table[label], subsets, texts)  # noqa: B905 - some repeat without end
     return [
-        Row(_clean_path(path), unicodedata.normalize("NFC", class_name), _parse_subset(name, part))
-        for path, class_name, part in zip(table[file], table[label], subsets, strict=True)
+        Row(
+            file=_clean_path(path),
+            label=unicodedata.normalize("NFC", class_name),
+            subset=_parse_subset(name, part),
+            more=tuple(zip(titles, more, strict=True)),
+        )
+        for path, class_name, part, more in rows
         if path.strip()
     ]
 
@@ -94,7 +112,7 @@ def find_labelled(rows: Iterable[Row], images: Iterable[str], table: str) -> Lab
             raise SourceError(f"{table} has two labels for {show(name)}: {labels}")
     subsets = _find_folders(found)
     places = [
-        Place(row.subset if row.subset is not None else subsets[name], row.label, name, name)
+        Place(subsets[name] if row.subset is None else row.subset, row.label, name, name, row.more)
         for name, row in found.items()
     ]
     if bad := sorted({place.class_name for place in places if not place.class_name.isprintable()}):

@@ -31,6 +31,7 @@ class Place(NamedTuple):
     class_name: str  # in Unicode's composed form, NFC
     file: str
     name: str  # in the folder or archive
+    more: tuple[tuple[str, str], ...] = ()  # what else a table says: columns and their texts
 
 
 class Layout(NamedTuple):

@@ -1,7 +1,7 @@
 """Where images come from. How they become data/raw: storing.py."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vision.data.dataset import Subset
 from vision.data.decoding import Decoded, make_decoded
 from vision.data.described import is_description, read_source, to_official
 from vision.data.images import FULL_BITS, Picture, fit_square
+from vision.data.layouts import Place
 from vision.data.storing import RawImages
 from vision.data.trees import Tree, digest_folder, open_labelled_tree, open_tree
 from vision.schema.data import DataParams
@@ -119,10 +120,24 @@ def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
         labels=np.array([positions[place.class_name] for place in tree.places], np.int64),
         subsets=np.array([place.subset for place in tree.places], np.uint8),
         names=[place.name for place in tree.places],
+        columns=gather_columns(tree.places),
         read=partial(tree.read, image_px),
         provenance=facts | tree.facts,
         remarks=tree.remarks,
     )
+
+
+def gather_columns(places: Sequence[Place]) -> dict[str, list[str]]:
+    """Return what a table of labels says of each image besides its class, by column.
+
+    Columns without any text are left out; what a row lacks is an empty text.
+    """
+    columns: dict[str, list[str]] = {}
+    for row, place in enumerate(places):
+        for title, text in place.more:
+            if text:
+                columns.setdefault(title, [""] * len(places))[row] = text
+    return columns
 
 
 def _resize(

@@ -1,7 +1,7 @@
 """Write data/raw, see dataset.py, from images that come in any order."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ BROKEN_FILE = "broken.txt"  # beside data/raw: the files that cannot be read
 UNFINISHED = "unfinished"  # beside data/raw, while it is made, where nothing is kept
 LOCK = "images.lock"  # beside what is kept
 OWN = ("folder", "archive")  # sources of people's own photos
-COLUMNS = ("file", "label", "subset", "width", "height", "md5")  # of FILES
+COLUMNS = ("file", "label", "subset", "width", "height", "md5")  # of FILES, and first in it
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class RawImages:
     read: Callable[[Iterable[int], int], Iterator[Decoded]]  # rows, bits -> images in any order
     provenance: dict[str, Any]  # source, official, name, sha256, verified, note
     remarks: list[str] = field(default_factory=list)  # lines for the stage's output
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # (N,) each, from a table
 
 
 def save_raw(
@@ -156,6 +157,9 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> tuple[RawImages,
         labels=raw.labels[left],
         subsets=raw.subsets[left],
         names=[raw.names[row] for row in left.tolist()],
+        columns={
+            title: [texts[row] for row in left.tolist()] for title, texts in raw.columns.items()
+        },
         provenance=raw.provenance | facts,
         remarks=remarks,
     )
@@ -165,6 +169,8 @@ def leave_out(raw: RawImages, survey: Survey, image_px: int) -> tuple[RawImages,
 def write_files(path: Path, raw: RawImages, rows: np.ndarray) -> None:
     """Write the table of files: each image's name, class, subset, and what is known of its file.
 
+    The columns of a table of labels follow; where one is called as ours, `(table)` tells it.
+
     Args:
         rows: (N,) ROW, of the images.
     """
@@ -172,11 +178,14 @@ def write_files(path: Path, raw: RawImages, rows: np.ndarray) -> None:
     subsets = (Subset(subset).name.lower() for subset in raw.subsets)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for name, label, subset, row in zip(raw.names, labels, subsets, rows, strict=True):
+        theirs = [f"{title} (table)" if title in COLUMNS else title for title in raw.columns]
+        table.writerow([*COLUMNS, *map(show, theirs)])
+        every = zip(raw.names, labels, subsets, rows, *raw.columns.values(), strict=True)
+        for name, label, subset, row, *more in every:
             md5 = row["md5"].tobytes()
             digest = md5.hex() if any(md5) else ""
-            table.writerow([show(name), label, subset, row["width"], row["height"], digest])
+            values = [show(name), label, subset, row["width"], row["height"], digest]
+            table.writerow([*values, *map(show, more)])
 
 
 def describe(raw: RawImages, image_px: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.special import softmax
+
+from vision.evaluation.probabilities import Scores
 
 TILE_PX = 48  # side of a tile at most; smaller images are shown as they are
 COLUMNS = 24  # of tiles in a sheet
@@ -29,58 +30,65 @@ class Sheet:
 
     Attributes:
         tiles: (true, predicted) -> numbers of tiles, counted along the rows.
+        notes: what each tile shows.
     """
 
     jpeg: bytes
     columns: int
     rows: int
     tiles: dict[tuple[int, int], list[int]]
+    notes: list[str]
 
 
-def find_mistakes(logits: np.ndarray, labels: np.ndarray, count: int) -> list[Mistake]:
+def find_mistakes(scores: Scores, labels: np.ndarray, count: int) -> list[Mistake]:
     """Return the wrong predictions with the highest confidence, the surest first.
 
     Args:
-        logits: (n, classes) float32.
         labels: (n,) indices of classes.
     """
-    confidence, predicted = decide(logits)
-    wrong = np.flatnonzero(predicted != labels)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    wrong = np.flatnonzero(scores.predicted != labels)
+    surest = wrong[np.argsort(-scores.confidence[wrong], kind="stable")][:count]
     return [
-        Mistake(int(i), int(labels[i]), int(predicted[i]), float(confidence[i])) for i in surest
+        Mistake(int(i), int(labels[i]), int(scores.predicted[i]), float(scores.confidence[i]))
+        for i in surest
     ]
 
 
 def pick_by_cell(
-    logits: np.ndarray, labels: np.ndarray, per_cell: int, limit: int
+    scores: Scores, labels: np.ndarray, per_cell: int, limit: int
 ) -> dict[tuple[int, int], list[int]]:
     """Return test images for the cells of a confusion matrix, (true, predicted).
 
-    Mistakes come the surest first, right predictions the least sure first. Where all cells
-    together would hold more than `limit` images, those with the fewest images go without.
+    In a cell, mistakes come the surest first, right predictions the least sure first. Where all
+    cells together would hold more than `limit` images, right predictions go without before
+    mistakes do, and then the cells with the fewest images.
     """
-    confidence, predicted = decide(logits)
-    cells: dict[tuple[int, int], list[int]] = {}
-    for true, guess in sorted({*zip(labels.tolist(), predicted.tolist(), strict=True)}):
-        inside = np.flatnonzero((labels == true) & (predicted == guess))
-        sureness = confidence[inside] * (1 if true == guess else -1)
-        cells[true, guess] = inside[np.argsort(sureness, kind="stable")].tolist()
+    predicted, wrong = scores.predicted, scores.predicted != labels
+    sureness = scores.confidence * np.where(wrong, -1, 1)
+    order = np.lexsort((sureness, predicted, labels))
+    cells = np.stack([labels[order], predicted[order]], 1)
+    starts = np.flatnonzero(np.any(cells[1:] != cells[:-1], axis=1)) + 1
+    groups = np.split(order, starts) if len(order) else []
     kept: dict[tuple[int, int], list[int]] = {}
-    for cell in sorted(cells, key=lambda cell: (-len(cells[cell]), cell)):
-        chosen = cells[cell][:per_cell]
+    for group in sorted(groups, key=lambda group: (not wrong[group[0]], -len(group))):
+        chosen = group[:per_cell].tolist()
         if limit < len(chosen):
             break
         limit -= len(chosen)
-        kept[cell] = chosen
+        kept[int(labels[chosen[0]]), int(predicted[chosen[0]])] = chosen
     return dict(sorted(kept.items()))
 
 
-def make_sheet(read: Callable[[int], np.ndarray], cells: dict[tuple[int, int], list[int]]) -> Sheet:
+def make_sheet(
+    read: Callable[[int], np.ndarray],
+    cells: dict[tuple[int, int], list[int]],
+    describe: Callable[[int], str],
+) -> Sheet:
     """Draw the images of the cells side by side.
 
     Args:
         read: returns the image, (P, P, 3) uint8, at a position that `cells` holds.
+        describe: says what the image at a position is.
     """
     positions = list(dict.fromkeys(i for chosen in cells.values() for i in chosen))
     side = min(len(read(positions[0])), TILE_PX)
@@ -94,10 +102,4 @@ def make_sheet(read: Callable[[int], np.ndarray], cells: dict[tuple[int, int], l
     sheet.save(file, "JPEG", quality=JPEG_QUALITY)
     numbers = {position: number for number, position in enumerate(positions)}
     tiles = {cell: [numbers[i] for i in chosen] for cell, chosen in cells.items()}
-    return Sheet(file.getvalue(), columns, rows, tiles)
-
-
-def decide(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the confidence and the class of each prediction."""
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    return probabilities.max(1), probabilities.argmax(1)
+    return Sheet(file.getvalue(), columns, rows, tiles, [describe(i) for i in positions])

@@ -1,15 +1,24 @@
-"""Labels that may be wrong, by confident learning: Northcutt et al. (2021), in cleanlab."""
+"""Labels that may be wrong, by confident learning: Northcutt, Jiang and Chuang (2021), section 3.1.
 
-import warnings
+As cleanlab's filter_by="confident_learning" has it, but read in pieces, and silent where a model
+knows too little to doubt a label.
+"""
 
 import numpy as np
-from scipy.special import softmax
 
 from vision.evaluation.gallery import Mistake
+from vision.evaluation.probabilities import split
+
+FEWEST = 5  # images of a class, or its threshold is an accident
+WEAK = 0.8  # accuracy; below it most doubts are errors of the model
 
 
 def find_label_issues(logits: np.ndarray, labels: np.ndarray, temperature: float) -> list[Mistake]:
-    """Return images that a model, judged by its own mean confidence, puts in another class.
+    """Return images that a model puts in another class, more confidently than is usual there.
+
+    A class's threshold is the mean of its probability over the images with its label. Of the
+    classes whose probability for an image reaches their threshold, the most probable one counts;
+    the label is in doubt if that is another, and is the prediction, too.
 
     Args:
         logits: (n, classes) float32 of images that the model was not trained on.
@@ -17,21 +26,45 @@ def find_label_issues(logits: np.ndarray, labels: np.ndarray, temperature: float
         temperature: makes the confidence fit the accuracy; see vision/evaluation/calibration.py.
 
     Returns:
-        The likeliest first. None, where a class has no images: there is nothing to compare with.
+        The least probable label first. Classes of fewer than FEWEST images are left out: neither
+        are their labels doubted, nor others for them.
     """
-    from cleanlab.filter import find_label_issues as rank_issues  # 6 s, which other stages save
-
-    if len(np.unique(labels)) < logits.shape[1]:
+    counts = np.bincount(labels, minlength=logits.shape[1])
+    classes = np.flatnonzero(counts >= FEWEST)
+    if len(classes) < 2:
         return []
-    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that it finds fewer in a class of few images
-        found = rank_issues(
-            labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+    thresholds = _measure_thresholds(logits, labels, temperature)
+    found: list[tuple[float, Mistake]] = []
+    for piece in split(logits):
+        probabilities = soften(logits[piece], temperature)
+        reached = np.full(probabilities.shape, -1.0)
+        reached[:, classes] = np.where(
+            probabilities[:, classes] >= thresholds[classes], probabilities[:, classes], -1.0
         )
-    predicted = probabilities.argmax(1)
-    return [
-        Mistake(int(i), int(labels[i]), int(predicted[i]), float(probabilities[i].max()))
-        for i in found
-        if predicted[i] != labels[i]
-    ]
+        guess, own = reached.argmax(1), labels[piece]
+        doubted = (reached.max(1) > 0) & (guess != own) & (counts[own] >= FEWEST)
+        doubted &= guess == probabilities.argmax(1)
+        for i in np.flatnonzero(doubted):
+            mistake = Mistake(
+                piece.start + int(i), int(own[i]), int(guess[i]), float(probabilities[i, guess[i]])
+            )
+            found.append((float(probabilities[i, own[i]]), mistake))
+    return [mistake for _, mistake in sorted(found, key=lambda pair: (pair[0], pair[1].position))]
+
+
+def _measure_thresholds(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarray:
+    """Return each class's mean probability over the images with its label; 0 without any."""
+    sums, counts = np.zeros(logits.shape[1]), np.bincount(labels, minlength=logits.shape[1])
+    for piece in split(logits):
+        own = labels[piece]
+        probabilities = soften(logits[piece], temperature)[np.arange(len(own)), own]
+        sums += np.bincount(own, probabilities, len(sums))
+    means: np.ndarray = sums / counts.clip(1)
+    return means
+
+
+def soften(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Return probabilities: (n, classes) float64."""
+    powers = np.exp((logits - logits.max(1, keepdims=True)) / np.float64(temperature))
+    probabilities: np.ndarray = powers / powers.sum(1, keepdims=True)
+    return probabilities

@@ -1,46 +1,38 @@
-"""Judge logits: accuracy with an interval, loss, precision, recall and F1, the confusion matrix."""
+"""Evaluate logits: loss, confusions, and accuracy, precision, recall and F1 with intervals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
-from scipy.stats import binomtest, bootstrap
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix
 
+from vision.evaluation.intervals import bound_share, bound_shares
+from vision.evaluation.probabilities import split
 from vision.schema.evaluate import EvaluateParams
 
-RESAMPLES_AT_ONCE = 100  # of 10,000 images: 8 MB
+SCORES = ("precision", "recall", "f1")
 
 
 def measure(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    params: EvaluateParams,
-    seed: int,
+    logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: EvaluateParams
 ) -> dict[str, Any]:
-    """Return the figures that a model is judged by.
+    """Return the figures of a model.
 
     Args:
         logits: (n, classes) float32.
         labels: (n,) indices into `classes`.
-        seed: of the bootstrap.
 
     Returns:
-        Accuracies, precision, recall and F1 as fractions; loss in nats per image; the rows of
-        `confusion` are the true classes. A ratio without cases, such as the precision of a class
-        that is never predicted, is 0.
+        Accuracies, precision, recall and F1 as fractions, with low and high; loss in nats per
+        image; the rows of `confusion` are the true classes. A score without cases is None: all
+        three of a class without images, the precision of one that is never predicted. The averages
+        are over the classes that have the score, and have no interval.
     """
-    predicted = logits.argmax(1)
-    right = predicted == labels
-    low, high = bound_accuracy(right, params, seed)
-    every = range(len(classes))
-    confusion = confusion_matrix(labels, predicted, labels=every)
-    bounds = bound_scores(confusion, params, seed)
-    scores = [
-        score | bound
-        for score, bound in zip(_score_classes(labels, predicted, every), bounds, strict=True)
-    ]
+    right = logits.argmax(1) == labels
+    low, high = bound_share(int(right.sum()), len(right), params.confidence)
+    confusion = confusion_matrix(labels, logits.argmax(1), labels=range(len(classes)))
+    scores = score_classes(confusion, params.confidence)
     return {
         "n": len(labels),
         "accuracy": float(right.mean()),
@@ -49,94 +41,69 @@ def measure(
         "confidence": params.confidence,
         "loss": measure_loss(logits, labels),
         "per_class": dict(zip(classes, scores, strict=True)),
-        "macro_avg": _average_scores(labels, predicted, every, "macro"),
-        "weighted_avg": _average_scores(labels, predicted, every, "weighted"),
+        "macro_avg": average_scores(scores, [1.0] * len(scores)),
+        "weighted_avg": average_scores(scores, [score["support"] for score in scores]),
         "confusion": confusion.tolist(),
     }
 
 
-def bound_accuracy(right: np.ndarray, params: EvaluateParams, seed: int) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of `right`, (n,) bool.
+def score_classes(confusion: np.ndarray, confidence: float) -> list[dict[str, Any]]:
+    """Return precision, recall and F1 of each class, with low and high, and its number of images.
 
-    Where all or none are right every resample is alike, so Wilson's interval stands in.
-    """
-    if right.all() or not right.any():
-        test = binomtest(int(right.sum()), len(right))
-        wilson = test.proportion_ci(params.confidence, method="wilson")
-        return float(wilson.low), float(wilson.high)
-    interval = bootstrap(
-        (right.astype(np.float64),),
-        np.mean,
-        n_resamples=params.bootstrap_resamples,
-        batch=RESAMPLES_AT_ONCE,
-        confidence_level=params.confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
-
-
-def bound_scores(
-    confusion: np.ndarray, params: EvaluateParams, seed: int
-) -> list[dict[str, float]]:
-    """Return, by class, percentile bootstrap intervals of precision, recall and F1.
-
-    Images are drawn anew with their true and predicted class: the cells of the matrix are
-    multinomial.
+    Precision is a share of the predictions of the class, recall one of its images. F1 is
+    2J / (1 + J) of the Jaccard index J, the share of those that are both among those that are
+    either; so are its bounds of those of J.
 
     Args:
         confusion: (classes, classes) counts; rows are the true classes.
     """
-    n, side = confusion.sum(), len(confusion)
-    rng = np.random.default_rng(seed)
-    shares = confusion.ravel() / n
-    drawn: list[np.ndarray] = []
-    for start in range(0, params.bootstrap_resamples, RESAMPLES_AT_ONCE):
-        count = min(RESAMPLES_AT_ONCE, params.bootstrap_resamples - start)
-        cells = rng.multinomial(n, shares, size=count).reshape(count, side, side)
-        right, true, predicted = cells.diagonal(0, 1, 2), cells.sum(2), cells.sum(1)
-        parts = (predicted, true, (true + predicted) / 2)
-        drawn.append(np.stack([right / np.maximum(part, 0.5) for part in parts]))
-    tail = (1 - params.confidence) / 2
-    low, high = np.quantile(np.concatenate(drawn, axis=1), [tail, 1 - tail], axis=1)
+    true = confusion.sum(1)
+    columns = bound_scores(confusion.diagonal(), true, confusion.sum(0), confidence)
     return [
-        {
-            f"{name}_{end}": float(bound[row, column])
-            for row, name in enumerate(("precision", "recall", "f1"))
-            for end, bound in (("low", low), ("high", high))
-        }
-        for column in range(side)
+        {name: _clean(values[i]) for name, values in columns.items()} | {"support": int(n)}
+        for i, n in enumerate(true)
     ]
+
+
+def bound_scores(
+    right: np.ndarray, true: np.ndarray, predicted: np.ndarray, confidence: float
+) -> dict[str, np.ndarray]:
+    """Return precision, recall and F1 with low and high, NaN where there is no case.
+
+    Args:
+        right, true, predicted: counts, by class: images of it that are found, all that are of it,
+            all that are predicted to be.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for name, n in zip(SCORES, (predicted, true, true + predicted - right), strict=True):
+        bounds = (right / np.maximum(n, 1), *bound_shares(right, n, confidence))
+        for end, values in zip(("", "_low", "_high"), bounds, strict=True):
+            scores = 2 * values / (1 + values) if name == "f1" else values
+            columns[name + end] = np.where((n > 0) & (true > 0), scores, np.nan)
+    return columns
+
+
+def average_scores(scores: list[dict[str, Any]], weights: Sequence[float]) -> dict[str, Any]:
+    """Return each score's mean over the classes that have it, and the number of all images."""
+    averages: dict[str, Any] = {"support": sum(score["support"] for score in scores)}
+    for name in SCORES:
+        values = np.array([score[name] for score in scores], np.float64)  # NaN for None
+        kept = ~np.isnan(values)
+        shares = np.asarray(weights, np.float64)[kept]
+        averages[name] = float(np.average(values[kept], weights=shares)) if kept.any() else None
+    return averages
 
 
 def measure_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean cross-entropy in nats."""
-    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
-    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+    losses = [
+        -log_softmax(logits[piece].astype(np.float64), axis=1)[
+            np.arange(len(labels[piece])), labels[piece]
+        ]
+        for piece in split(logits)
+    ]
+    return float(np.concatenate(losses).mean())
 
 
-def _score_classes(
-    labels: np.ndarray, predicted: np.ndarray, every: range
-) -> list[dict[str, float | int]]:
-    columns = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
-    return [_name_scores(*scores) for scores in zip(*columns, strict=True)]
-
-
-def _average_scores(
-    labels: np.ndarray, predicted: np.ndarray, every: range, average: str
-) -> dict[str, float | int]:
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, labels=every, average=average, zero_division=0
-    )
-    return _name_scores(precision, recall, f1, len(labels))
-
-
-def _name_scores(
-    precision: float, recall: float, f1: float, support: int
-) -> dict[str, float | int]:
-    return {
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "support": int(support),
-    }
+def _clean(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

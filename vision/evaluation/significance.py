@@ -1,13 +1,16 @@
-"""Whether one model is better than another, and how far one seed of a recipe is from the next."""
+"""Whether one model is better than another on the same images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+
+from vision.evaluation.intervals import bound_difference
+
+SIGNIFICANT = 0.05  # p below it
 
 
 @dataclass(frozen=True)
@@ -18,23 +21,17 @@ class Pair:
     other: str
     only_better: int  # images that it alone gets right
     only_other: int
+    n: int  # images
     p: float
 
+    def bound_lead(self, confidence: float) -> tuple[float, float]:
+        """Return the interval of the difference of the two accuracies, of this pair alone."""
+        low, high = bound_difference(self.only_better, self.only_other, self.n, confidence)
+        return float(low), float(high)
 
-@dataclass(frozen=True)
-class Mean:
-    """The mean of a share over several trainings, with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def bound_mean(shares: Sequence[float], confidence: float) -> Mean:
-    """Return the mean of two shares or more with Student's t-interval, cut off at 0 and 1."""
-    mean, error = float(np.mean(shares)), float(stats.sem(shares))
-    margin = error * float(stats.t.ppf((1 + confidence) / 2, len(shares) - 1))
-    return Mean(mean, max(0.0, mean - margin), min(1.0, mean + margin))
+    @property
+    def is_significant(self) -> bool:
+        return self.p < SIGNIFICANT
 
 
 def compare_pairs(right: Mapping[str, np.ndarray]) -> list[Pair]:
@@ -44,8 +41,9 @@ def compare_pairs(right: Mapping[str, np.ndarray]) -> list[Pair]:
         right: by model, (n,) bool: which of the same images it gets right.
     """
     counted = [_count(right, a, b) for a, b in combinations(right, 2)]
+    n = len(next(iter(right.values()), ()))
     raw = [mcnemar([[0, first], [second, 0]], exact=True).pvalue for _, _, first, second in counted]
-    return [Pair(*counts, p) for counts, p in zip(counted, correct(raw), strict=True)]
+    return [Pair(*counts, n, p) for counts, p in zip(counted, correct(raw), strict=True)]
 
 
 def correct(raw: Sequence[float]) -> list[float]:

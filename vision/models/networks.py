@@ -1,16 +1,18 @@
-"""The three networks, and how a trained one is stored so that it can be rebuilt from its file."""
+"""The networks, and how a trained one is stored so that it can be rebuilt from its file."""
 
 import json
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from vision.base.files import write_bytes
+from vision.models.backbones import build_backbone, find_head, fit_positions, outlining
 
 Channels = tuple[float, ...]  # a value for each of red, green and blue
 METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one key is stable
@@ -20,7 +22,7 @@ METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one 
 class ModelSpec:
     """All that is needed to rebuild a network and to feed it, stored beside its weights."""
 
-    architecture: str  # two-layer-fc, three-layer-cnn or resnet18
+    architecture: str  # two-layer-fc, three-layer-cnn, or a classifier of torchvision
     classes: tuple[str, ...]
     image_px: int  # side of the square that an image is stored as
     input_px: int  # side of the square that the network sees
@@ -86,37 +88,30 @@ def build_model(spec: ModelSpec) -> nn.Module:
             return TwoLayerFC(n_classes, spec.input_px, **spec.options)
         case "three-layer-cnn":
             return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
-        case "resnet18":
-            return build_resnet18(n_classes, **spec.options)
-    raise ValueError(f"no architecture is called {spec.architecture!r}")
-
-
-def build_resnet18(n_classes: int, max_pool: bool = True) -> nn.Module:
-    """Return torchvision's ResNet18.
-
-    Args:
-        max_pool: False leaves the pooling before the first block out: all maps are twice as wide.
-    """
-    from torchvision.models import resnet18  # takes seconds, which other networks save
-
-    network: nn.Module = resnet18(num_classes=n_classes)
-    if not max_pool:
-        network.maxpool = nn.Identity()
-    return network
+    return build_backbone(spec.architecture, n_classes, spec.input_px, **spec.options)
 
 
 def outline_model(spec: ModelSpec) -> nn.Module:
     """Return the network without values for its weights: no memory, no random numbers."""
-    with torch.device("meta"):
+    with outlining():
         return build_model(spec)
 
 
-def load_backbone(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy pretrained weights into a ResNet18, all but the last layer, which stays as it is."""
-    body = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-    missing, unexpected = model.load_state_dict(body, strict=False)
-    if unexpected or set(missing) != {"fc.weight", "fc.bias"}:
-        raise ValueError(f"not the weights of a ResNet18: {sorted({*missing, *unexpected})}")
+def load_backbone(model: nn.Module, spec: ModelSpec, weights: dict[str, Tensor]) -> None:
+    """Copy pretrained weights into a network, all but its last layer, which stays as it is."""
+    head = f"{find_head(spec.architecture)}."
+    body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    body = fit_positions(spec.architecture, body, model, spec.input_px)
+    missing, unexpected = model.load_state_dict(to_state(model, body), strict=False)
+    if bad := [*unexpected, *(key for key in missing if not key.startswith(head))]:
+        raise ValueError(f"not the weights of {spec.architecture}: {sorted(bad)}")
+
+
+def to_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return tensors as a state of today's `model`; MNASNet asks for the version of its layers."""
+    state = OrderedDict(tensors)
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    return state
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -138,5 +133,5 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     values |= {key: tuple(values[key]) for key in ("classes", "mean", "std")}
     spec = ModelSpec(**values)
     model = outline_model(spec)
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(to_state(model, state), assign=True)
     return model.eval(), spec

@@ -1,8 +1,8 @@
 """Pretrained weights on disk, one folder for each fine-tuning recipe.
 
 data/pretrained/NAME/
-    weights.safetensors   ResNet18 under torchvision's keys, float32; absent where there are none
-    manifest.json         where they came from, with checksums
+    weights.safetensors   under torchvision's keys, float32; absent where there are none
+    manifest.json         where they came from, with checksums, and what they expect of images
 """
 
 from pathlib import Path
@@ -25,6 +25,14 @@ def load_pretrained(name: str, root: Path = PRETRAINED_DIR) -> dict[str, Tensor]
     """Return the weights that a recipe starts from, or None where it starts from random ones."""
     path = root / name / WEIGHTS_FILE
     return None if load_pretrained_manifest(name, root)["weights"] == "none" else load_file(path)
+
+
+def load_channels(
+    name: str, root: Path = PRETRAINED_DIR
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation that a recipe's weights expect."""
+    how = load_pretrained_manifest(name, root).get("preparation")
+    return (tuple(how["mean"]), tuple(how["std"])) if how else IMAGENET_CHANNELS
 
 
 def load_pretrained_manifest(name: str, root: Path = PRETRAINED_DIR) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Fetch weights for ResNet18, check them key by key, and store them as safetensors."""
+"""Fetch weights for a network, check them key by key, and store them as safetensors."""
 
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,16 @@ from torch import Tensor
 from vision.base.errors import ParamsError, SourceError
 from vision.base.fetch import Official, fetch_official
 from vision.base.files import sha256_of, write_bytes, write_json
+from vision.models.backbones import (
+    find_head,
+    find_preparation,
+    outline_backbone,
+    rename_keys,
+)
 from vision.models.pretrained import MANIFEST_FILE, WEIGHTS_FILE
 
+RESNET18 = "resnet18"
+TITLES = {RESNET18: "ResNet18"}
 IMAGENET = Official(
     url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
     # torchvision checks the eight digits in the file's name; these are all of them
@@ -37,11 +46,12 @@ class Weights:
     manifest: dict[str, Any]  # weights, official, name, sha256, verified, note
 
 
-def open_weights(weights: Any, key: str) -> Weights:
+def open_weights(weights: Any, architecture: str, key: str) -> Weights:
     """Find, fetch and check what a recipe's `weights` names.
 
     Args:
         weights: imagenet, none, or a file in sources/weights.
+        architecture: a classifier of torchvision.
         key: of the param, for messages.
 
     Raises:
@@ -50,13 +60,34 @@ def open_weights(weights: Any, key: str) -> Weights:
     """
     match weights:
         case "none":
-            return NO_WEIGHTS
+            return name_no_weights(architecture)
         case "imagenet":
-            return open_imagenet()
+            return open_imagenet(architecture)
         case str() if Path(weights).suffix in SUFFIXES and (path := find_own(weights)):
-            return open_file(path)
+            return open_file(path, architecture)
     choices = f"imagenet, none, or a file in {OWN_DIR} that ends in {', '.join(SUFFIXES)}"
     raise ParamsError(f"{key} is {weights!r}; give {choices}")
+
+
+def name_no_weights(architecture: str) -> Weights:
+    title = TITLES.get(architecture, architecture)
+    note = f"No pretrained weights: {title} starts from random ones."
+    facts = {"official": False, "name": None, "sha256": None, "verified": None}
+    return Weights(tensors=None, manifest={"weights": "none", **facts, "note": note})
+
+
+def find_official(name: str) -> Official:
+    """Return where the network's default ImageNet weights are, and what a mirror may have instead.
+
+    torchvision gives the first digits of a file's SHA-256 in its name.
+    """
+    from torchvision import models  # takes seconds, which a start from nothing saves
+
+    url = models.get_model_weights(name).DEFAULT.url
+    digits = re.search(r"-([0-9a-f]{8,})\.pth$", url)
+    assert digits, url
+    stand_ins = (f"{name}-imagenet.safetensors", f"{name}-imagenet*.safetensors")
+    return Official(url, {"sha256": digits[1]}, stand_ins, way_out="the recipe's weights=none")
 
 
 def find_own(weights: str) -> Path | None:
@@ -66,17 +97,22 @@ def find_own(weights: str) -> Path | None:
     return path if path.parent == OWN_DIR and path.is_file() else None
 
 
-def open_imagenet() -> Weights:
+def open_imagenet(architecture: str) -> Weights:
     """Open torchvision's weights, or those that PIPELINE_MIRROR has in their place."""
-    fetched = fetch_official(IMAGENET)
-    name = fetched.path.name
+    is_whole = architecture == RESNET18  # whose checksum is known whole
+    fetched = fetch_official(IMAGENET if is_whole else find_official(architecture))
+    name, title = fetched.path.name, TITLES.get(architecture, architecture)
     if fetched.official:
-        verified = "sha256 of the official file"
-        note = "ImageNet weights of ResNet18, from torchvision's official file: sha256 verified."
+        digits = "" if is_whole else "first digits of the "
+        verified = f"{digits}sha256 of the official file"
+        note = (
+            f"ImageNet weights of {title}, from torchvision's official file: {digits}sha256 "
+            "verified."
+        )
     else:
         verified = None
         note = (
-            f"ImageNet weights of ResNet18 from a mirror's stand-in ({name}), not torchvision's "
+            f"ImageNet weights of {title} from a mirror's stand-in ({name}), not torchvision's "
             "official file: checksum not verified."
         )
     manifest = {
@@ -87,10 +123,12 @@ def open_imagenet() -> Weights:
         "verified": verified,
         "note": note,
     }
-    return Weights(read_tensors(fetched.path), manifest)
+    if not is_whole:
+        manifest["preparation"] = find_preparation(architecture)._asdict()
+    return Weights(read_tensors(fetched.path, architecture), manifest)
 
 
-def open_file(path: Path) -> Weights:
+def open_file(path: Path, architecture: str) -> Weights:
     """Open a user's own weights, whose last layer may have any number of classes."""
     manifest = {
         "weights": "file",
@@ -98,16 +136,19 @@ def open_file(path: Path) -> Weights:
         "name": path.name,
         "sha256": sha256_of(path),
         "verified": None,
-        "note": f"Weights of ResNet18 from the user's file {path.name}.",
+        "note": f"Weights of {TITLES.get(architecture, architecture)} from the user's file "
+        f"{path.name}.",
     }
-    return Weights(read_tensors(path), manifest)
+    if architecture != RESNET18:
+        manifest["preparation"] = find_preparation(architecture)._asdict()
+    return Weights(read_tensors(path, architecture), manifest)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, architecture: str) -> dict[str, Tensor]:
     """Return a file's weights under torchvision's keys, as float32; no code in it is run.
 
     Raises:
-        SourceError: the file is damaged, holds code, or is not a ResNet18.
+        SourceError: the file is damaged, holds code, or is of another network.
     """
     try:
         if path.suffix == ".safetensors":
@@ -122,28 +163,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).split("\n")[0]
         raise SourceError(f"{path.name} is damaged: {reason}") from None
-    return check_tensors(tensors, path.name)
+    return check_tensors(tensors, path.name, architecture)
 
 
-def check_tensors(tensors: Any, name: str) -> dict[str, Tensor]:
-    """Return the tensors as ResNet18 wants them, or name the first key that is amiss.
+def check_tensors(tensors: Any, name: str, architecture: str) -> dict[str, Tensor]:
+    """Return the tensors as the network wants them, or name the first key that is amiss.
 
-    The last layer, fc, may be absent or have any number of rows: it is replaced in any case.
+    The last layer may be absent or have any number of rows: it is replaced in any case.
     """
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise SourceError(f"{name} does not hold tensors by name: save the model's state_dict()")
-    from torchvision.models import resnet18  # takes seconds, which a start from nothing saves
-
-    with torch.device("meta"):  # shapes alone, no memory and no random numbers
-        expected = resnet18().state_dict()
+    expected = outline_backbone(architecture, 1000, find_preparation(architecture).px).state_dict()
+    head = f"{find_head(architecture)}."
+    tensors = rename_keys(architecture, tensors)
     counters = {key: torch.tensor(0) for key in expected if key.endswith(COUNTER)}
     tensors = counters | tensors
     if unexpected := sorted(tensors.keys() - expected.keys(), key=str):
-        raise SourceError(f"{name} has {unexpected[0]!r}, which torchvision's resnet18 lacks")
+        raise SourceError(f"{name} has {unexpected[0]!r}, which torchvision's {architecture} lacks")
     for key, model in expected.items():
-        if key not in tensors and not key.startswith("fc."):
-            raise SourceError(f"{name} lacks {key!r} of torchvision's resnet18")
-        rows = int(key.startswith("fc."))  # the dimension that counts classes
+        if key not in tensors and not key.startswith(head):
+            raise SourceError(f"{name} lacks {key!r} of torchvision's {architecture}")
+        rows = int(key.startswith(head))  # the dimension that counts classes
         if key in tensors and tensors[key].shape[rows:] != model.shape[rows:]:
             found, wanted = tuple(tensors[key].shape), tuple(model.shape)
             raise SourceError(f"{name}: {key!r} has the shape {found}, not {wanted}")
@@ -160,16 +200,3 @@ def save_weights(weights: Weights, out: Path) -> None:
     else:
         write_bytes(out / WEIGHTS_FILE, save(weights.tensors))
     write_json(out / MANIFEST_FILE, weights.manifest)
-
-
-NO_WEIGHTS = Weights(
-    tensors=None,
-    manifest={
-        "weights": "none",
-        "official": False,
-        "name": None,
-        "sha256": None,
-        "verified": None,
-        "note": "No pretrained weights: ResNet18 starts from random ones.",
-    },
-)

@@ -1,83 +1,37 @@
 """Put two runs of the pipeline side by side: what was changed, and what came of it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib import style
 
 from vision.base.params import flatten
-from vision.evaluation.gallery import Mistake, decide
-from vision.evaluation.significance import compare_pairs, correct
+from vision.evaluation.gallery import Mistake
 from vision.report.blocks import Block, Items, Picture, Report, Section, Table, Text
+from vision.report.changes import Change, Version, compare, has_same_tests
 from vision.report.figures import SHOWN, STYLE, draw_curves, draw_images, render
+from vision.report.robustness import measure_robustness
 from vision.report.runs import Results, Run
 from vision.report.tables import NONE, difference, share
-from vision.report.words import join, p_value
+from vision.report.words import bounds, join, p_value
 
 SIDES = ("before", "after")
 DPI = 110
+MOST_MOVED = 8  # cells of the confusion matrix that are listed for each model
 OTHER_IMAGES = (
-    "The two were judged on different test images, so their figures can be set side by side, but "
-    "no test can say whether a difference is an accident."
+    "The two were evaluated on different test images, so their figures can be set side by side, "
+    "but no test can say whether a difference is chance."
 )
 MCNEMAR = (
-    "p is that of McNemar's exact test on the images that one of the two alone gets right, "
-    "corrected for the number of models after Holm."
+    "p is that of McNemar's exact test on the images that changed, Holm-corrected for the number "
+    "of models; each interval is Bonett and Price's, of its model alone. Both speak of other test "
+    "images of the same kind. Another seed is another matter: it can move a figure as far, and "
+    "only several trainings of each show how far."
 )
-
-
-@dataclass(frozen=True)
-class Version:
-    """One of the two runs."""
-
-    name: str  # a commit, an experiment, or the workspace
-    params: dict[str, Any]
-    results: Results
-
-
-@dataclass(frozen=True)
-class Change:
-    """A model before and after, and the test images on which it changed its mind."""
-
-    before: Run
-    after: Run
-    mended: list[int]  # positions of the images that it got wrong before, and right now
-    broken: list[int]
-    p: float | None  # None where the test images are not the same
-
-
-def compare(before: Version, after: Version) -> list[Change]:
-    """Return the models that both runs have."""
-    shared = [
-        (run, other)
-        for run in before.results.runs
-        if (other := after.results.find(run.name)) is not None
-    ]
-    if not has_same_tests(before, after):
-        return [Change(run, other, [], [], None) for run, other in shared]
-    labels = before.results.images.test_labels
-    found = [
-        (run, other, run.test_logits.argmax(1) == labels, other.test_logits.argmax(1) == labels)
-        for run, other in shared
-    ]
-    raw = [compare_pairs({"before": was, "after": now})[0].p for _, _, was, now in found]
-    return [
-        Change(run, other, _list(now & ~was), _list(was & ~now), p)
-        for (run, other, was, now), p in zip(found, correct(raw), strict=True)
-    ]
-
-
-def has_same_tests(before: Version, after: Version) -> bool:
-    """Say whether both were judged on the same test images in the same order."""
-    first, second = before.results.images, after.results.images
-    return (
-        first.manifest["sha256"] == second.manifest["sha256"]
-        and first.classes == second.classes
-        and np.array_equal(first.test_rows, second.test_rows)
-        and np.array_equal(first.test_labels, second.test_labels)
-    )
+NOT_TESTED = (
+    "None of these differences is tested: p and interval above are of the accuracy. Times differ "
+    "from run to run and from machine to machine."
+)
 
 
 def build_comparison(before: Version, after: Version) -> tuple[Report, dict[str, bytes]]:
@@ -85,14 +39,15 @@ def build_comparison(before: Version, after: Version) -> tuple[Report, dict[str,
     changes = compare(before, after)
     figures = dict(_draw(before, after, changes))
     sections = [
-        Section("In short", [Items(_describe_all(changes)), *_warn(before, after)]),
+        Section("In short", [Items(_describe_all(changes)), *warn(before, after)]),
         Section("Params", [list_params(before, after)]),
         Section("Accuracy", [list_accuracies(changes), Text(MCNEMAR)]),
+        Section("Calibration, robustness and cost", _list_rest(before, after, changes)),
         Section("Classes", [list_classes(before, after, changes)]),
-        *(_show_changes(change, figures) for change in changes if change.mended or change.broken),
+        *(_show_changes(change, before, after, figures) for change in changes if _moved(change)),
         Section("Learning curves", _show_curves(before, after)),
     ]
-    return Report(f"{after.name} beside {before.name}", sections), figures
+    return Report(f"{after.name} compared with {before.name}", sections), figures
 
 
 def list_params(before: Version, after: Version) -> Block:
@@ -113,15 +68,120 @@ def list_accuracies(changes: list[Change]) -> Table:
         was, now = change.before, change.after
         figures = [run.metrics["val_accuracy"] for run in (was, now)]
         figures += [run.metrics["accuracy"] for run in (was, now)]
-        points = difference(now.metrics["accuracy"], was.metrics["accuracy"])
-        mended, broken = f"{len(change.mended):,}", f"{len(change.broken):,}"
+        size = difference(now.metrics["accuracy"], was.metrics["accuracy"])
+        interval = bounds(*change.interval) if change.interval else NONE
+        counts = [f"{len(each):,}" for each in (change.now_right, change.now_wrong)]
+        if change.p is None:
+            counts = [NONE, NONE]
         p = NONE if change.p is None else p_value(change.p).removeprefix("= ")
-        rows.append((now.name, *map(share, figures), points, mended, broken, p))
+        rows.append((now.name, *map(share, figures), size, interval, *counts, p))
+    level = (
+        f"{100 * changes[0].after.metrics['confidence']:g} % interval" if changes else "Interval"
+    )
     return Table(
-        "Accuracy in percent, and test images that changed",
-        (*header, "Wrong to right", "Right to wrong", "p"),
+        "Accuracy in percent, the difference on the test images, and images that changed",
+        (*header, level, "Now right", "Now wrong", "p"),
         rows,
     )
+
+
+def list_calibrations(before: Version, after: Version, changes: list[Change]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for change in changes:
+        found = [_measure_calibration(*each) for each in _pair(before, after, change)]
+        rows.append((change.after.name, *_interleave(*found)))
+    header = _double("Model", "ECE %", "Temperature", "ECE after scaling %")
+    return Table("Expected calibration error (ECE), test images", header, rows)
+
+
+def _measure_calibration(results: Results, run: Run) -> list[str]:
+    temperature = results.find_temperature(run)
+    errors = [results.calibrate(run, by).error for by in (1.0, temperature)]
+    return [share(errors[0]), f"{temperature:.2f}", share(errors[1])]
+
+
+def list_corruptions(changes: list[Change]) -> Table:
+    """List the accuracies on corrupted images; of kinds that one of the two has not, none."""
+    kinds = list(
+        dict.fromkeys(kind for change in changes for kind in change.after.robustness["accuracies"])
+    )
+    rows: list[tuple[str, ...]] = []
+    for change in changes:
+        was, now = (_measure_corruptions(run) for run in (change.before, change.after))
+        cells = [_move(was.get(kind), now.get(kind)) for kind in ("mean", *kinds)]
+        rows.append((change.after.name, *cells))
+    return Table(
+        "Accuracy on corrupted images in percent, the mean over the degrees: before, now",
+        ("Model", "Mean", *kinds),
+        rows,
+    )
+
+
+def _measure_corruptions(run: Run) -> dict[str, float]:
+    means = measure_robustness(run)
+    return means | {"mean": float(np.mean([*means.values()]))}
+
+
+def _move(was: float | None, now: float | None) -> str:
+    return f"{share(was)}, {share(now)}"
+
+
+def list_costs(changes: list[Change]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for change in changes:
+        was, now = (_measure_cost(run) for run in (change.before, change.after))
+        rows.append((change.after.name, *_interleave(was, now)))
+    header = _double("Model", "MB", "GFLOP an image", "ms, 1 image", "Seconds of training")
+    return Table("What a model costs to use and to train", header, rows)
+
+
+def _measure_cost(run: Run) -> list[str]:
+    return [
+        f"{run.cost['bytes'] / 1e6:.1f}",
+        f"{run.cost['flops_per_image'] / 1e9:.3f}",
+        f"{run.cost['latency_ms']:.1f}",
+        f"{run.timing['train_seconds']:,.0f}",
+    ]
+
+
+def list_moved(change: Change, classes: Sequence[str]) -> Table:
+    """List the cells of the confusion matrix off the diagonal that changed most."""
+    was, now = (np.array(run.metrics["confusion"]) for run in (change.before, change.after))
+    moved = now - was
+    np.fill_diagonal(moved, 0)
+    cells = [(int(i), int(j)) for i, j in np.argwhere(moved)]
+    cells.sort(key=lambda cell: (-abs(moved[cell]), cell))
+    rows: list[tuple[str, ...]] = [
+        (classes[i], classes[j], f"{was[i, j]:,}", f"{now[i, j]:,}", f"{moved[i, j]:+,}")
+        for i, j in cells[:MOST_MOVED]
+    ]
+    caption = f"Confusions of {change.after.name} that changed most, test images"
+    header = ("True", "Predicted", "Before", "Now", "Images")
+    rows = [(*row[:-1], row[-1].replace("-", "\N{MINUS SIGN}")) for row in rows]
+    return Table(caption, header, rows, n_left=2)
+
+
+def _pair(before: Version, after: Version, change: Change) -> list[tuple[Results, Run]]:
+    return [(before.results, change.before), (after.results, change.after)]
+
+
+def _interleave(was: list[str], now: list[str]) -> list[str]:
+    return [cell for pair in zip(was, now, strict=True) for cell in pair]
+
+
+def _double(first: str, *names: str) -> tuple[str, ...]:
+    return (first, *(f"{name}, {when}" for name in names for when in ("before", "now")))
+
+
+def _list_rest(before: Version, after: Version, changes: list[Change]) -> list[Block]:
+    if not changes:
+        return []
+    tables = [list_calibrations(before, after, changes), list_corruptions(changes)]
+    return [*tables, list_costs(changes), Text(NOT_TESTED)]
+
+
+def _moved(change: Change) -> bool:
+    return bool(change.now_right or change.now_wrong)
 
 
 def list_classes(before: Version, after: Version, changes: list[Change]) -> Table:
@@ -136,32 +196,43 @@ def list_classes(before: Version, after: Version, changes: list[Change]) -> Tabl
             )
             for change in changes
         ]
-        rows.append((name, *(difference(now, was) for now, was in scores)))
+        rows.append((name, *(_gain(now, was) for now, was in scores)))
     header = ("Class", *(change.after.name for change in changes))
     return Table("F1 by class: points gained or lost", header, rows, is_sortable=True)
 
 
 def _describe_all(changes: list[Change]) -> list[tuple[str, str]]:
-    return [(change.after.name, _describe(change)) for change in changes]
+    return [(change.after.name, describe(change)) for change in changes]
 
 
-def _describe(change: Change) -> str:
+def _gain(now: float | None, was: float | None) -> str:
+    return NONE if now is None or was is None else difference(now, was)
+
+
+def describe(change: Change) -> str:
+    """Say what became of a model's accuracy, and whether that is significant."""
     was, now = (run.metrics["accuracy"] for run in (change.before, change.after))
     if np.array_equal(change.before.test_logits, change.after.test_logits):
         return f"{share(now)} %, as before: the same predictions."
     move = f"{share(was)} % before, {share(now)} % now ({difference(now, was)} points)"
-    if change.p is None:
+    if change.p is None or change.interval is None:
         return f"{move}."
-    sure = change.p < 1 - change.after.metrics["confidence"]
-    verdict = "no accident of these images" if sure else "other images could reverse it"
+    verdict = (
+        f"significantly {'worse' if change.is_worse else 'better'}: another sample of test images "
+        "would hardly reverse it"
+        if change.is_significant
+        else "not significant: another sample of test images could reverse it"
+    )
+    level = f"{100 * change.after.metrics['confidence']:g} % interval {bounds(*change.interval)}"
     return (
-        f"{move}: {len(change.mended):,} test images mended, {len(change.broken):,} broken "
-        f"(McNemar's test, p {p_value(change.p)}): {verdict}."
+        f"{move}, {level}; {len(change.now_right):,} test images are now right, "
+        f"{len(change.now_wrong):,} now wrong (p {p_value(change.p)}, McNemar, Holm): {verdict}."
     )
 
 
-def _warn(before: Version, after: Version) -> list[Block]:
-    blocks: list[Block] = [] if has_same_tests(before, after) else [Text(OTHER_IMAGES)]
+def warn(before: Version, after: Version) -> list[Text]:
+    """Say what makes two runs hard to compare."""
+    blocks: list[Text] = [] if has_same_tests(before, after) else [Text(OTHER_IMAGES)]
     for version, other in ((before, after), (after, before)):
         alone = [r.name for r in version.results.runs if other.results.find(r.name) is None]
         if alone:
@@ -176,31 +247,42 @@ def _draw(before: Version, after: Version, changes: list[Change]) -> Iterator[tu
                 figure = draw_curves(version.results, quantity)
                 yield f"{quantity}-{side}.png", render(figure, DPI)
         for change in changes:
-            for kind, run in (("mended", change.before), ("broken", change.after)):
-                images = _pick(after.results, run, getattr(change, kind))
+            sides = {
+                "now-right": (before.results, change.before, change.now_right),
+                "now-wrong": (after.results, change.after, change.now_wrong),
+            }
+            for kind, (results, run, positions) in sides.items():
+                images = _pick(results, run, positions)
                 if images:
-                    words = "right now" if kind == "mended" else "wrong now"
+                    words = kind.replace("-", " ")
                     title = f"{run.name}: the surest of the images that are {words}"
-                    marks = after.results.mark(change.after)
-                    figure = draw_images(after.results, images, title, marks)
+                    options = (title, after.results.mark(change.after))
+                    rows = after.results.images.test_rows
+                    figure = draw_images(after.results, images, rows, *options)
                     yield f"{kind}-{run.name}.png", render(figure, DPI)
 
 
 def _pick(results: Results, run: Run, positions: list[int]) -> list[Mistake]:
-    """Return the mistakes of a run on some images, the surest first."""
-    confidence, predicted = decide(run.test_logits)
+    """Return the mistakes of a run on some images, the surest first, by calibrated confidence."""
+    scores = results.score(run)
+    confidence, predicted = scores.confidence, scores.predicted
     labels = results.images.test_labels
     chosen = sorted(positions, key=lambda i: -confidence[i])[:SHOWN]
     return [Mistake(i, int(labels[i]), int(predicted[i]), float(confidence[i])) for i in chosen]
 
 
-def _show_changes(change: Change, figures: dict[str, bytes]) -> Section:
+def _show_changes(
+    change: Change, before: Version, after: Version, figures: dict[str, bytes]
+) -> Section:
     name = change.after.name
     words = {
-        "mended": f"{name} got these wrong before, as shown, and gets them right now",
-        "broken": f"{name} got these right before, and takes them now for what is shown",
+        "now-right": f"before, {name} predicted what is shown; now it is right",
+        "now-wrong": f"before, {name} was right; now it predicts what is shown",
     }
-    blocks: list[Block] = [
+    blocks: list[Block] = []
+    if before.results.images.classes == after.results.images.classes:
+        blocks.append(list_moved(change, after.results.images.classes))
+    blocks += [
         Picture(file, caption, alt=f"Test images: {caption}.")
         for kind, caption in words.items()
         if (file := f"{kind}-{name}.png") in figures
@@ -218,7 +300,3 @@ def _show_curves(before: Version, after: Version) -> list[Block]:
         for quantity in ("accuracy", "loss")
         for side, version in zip(SIDES, (before, after), strict=True)
     ]
-
-
-def _list(chosen: np.ndarray) -> list[int]:
-    return [int(i) for i in np.flatnonzero(chosen)]

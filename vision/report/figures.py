@@ -1,6 +1,7 @@
 """Draw the figures of the report as PNGs whose bytes depend on the results alone."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,13 +9,17 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm, SymLogNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from vision.evaluation.calibration import N_BINS, trace_coverage
-from vision.evaluation.gallery import Mistake, decide
+from vision.evaluation.gallery import Mistake
+from vision.evaluation.similarity import order_classes
+from vision.evaluation.thresholds import Ranking
+from vision.report.charts import FILLED, MAPPED
+from vision.report.deciding import rank_positives
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
 from vision.report.words import shorten
@@ -24,6 +29,7 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"  # 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, "#56B4E9", "#E69F00", "#000000")
 MARKERS = "osD^vPX"
 GREY, PALE = "#5f6670", "#dfe3e8"
+WORSE_TO_BETTER = LinearSegmentedColormap.from_list("", (VERMILLION, "#f7f7f7", BLUE))
 STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -55,8 +61,10 @@ SCALED_LOOK: dict[str, Any] = {
 }
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, ITU-R BT.709
 SHOWN = 12  # images in a gallery
+GALLERY_COLUMNS = 6
 TWINS = 6  # pairs of duplicates
-MAX_SIDE = 16.0  # inches, of a confusion matrix
+MAX_SIDE = 8.0  # inches, of a confusion matrix
+MAX_SHARES = 12  # classes in whose cells there is room for a count and its share
 MAX_COUNTS = 40  # classes whose counts and F1 can still be read
 
 
@@ -72,6 +80,7 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
             "confidence.png": draw_confidence(results),
             "coverage.png": draw_coverage(results),
             "robustness.png": draw_robustness(results),
+            "map.png": draw_map(results),
         }
         if results.duplicates["pairs"]:
             drawings["duplicates.png"] = draw_duplicates(results)
@@ -81,12 +90,14 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
                 drawings[f"attention-{run.name}.png"] = draw_attention(results, run)
             if mistakes := results.find_mistakes(run, SHOWN):
                 title = f"{_label(run)}: its surest mistakes"
-                marks = results.mark(run)
-                drawings[f"mistakes-{run.name}.png"] = draw_images(results, mistakes, title, marks)
+                options = (results.images.test_rows, title, results.mark(run))
+                drawings[f"mistakes-{run.name}.png"] = draw_images(results, mistakes, *options)
         if issues := results.label_issues[:SHOWN]:
             title = f"Labels that {_label(results.best)} doubts"
-            marks = results.mark(results.best)
-            drawings["label-issues.png"] = draw_images(results, issues, title, marks)
+            options = (results.images.judged_rows, title, results.mark(results.best))
+            drawings["label-issues.png"] = draw_images(results, issues, *options)
+        if ranked := rank_positives(results):
+            drawings["roc.png"] = draw_roc(results, ranked)
         if len(results.runs) > 1:
             drawings["difference.png"] = draw_difference(results)
         return {file: render(figure, params.dpi) for file, figure in drawings.items()}
@@ -95,7 +106,9 @@ def draw_figures(results: Results, params: PlotParams) -> dict[str, bytes]:
 def render(figure: Figure, dpi: int) -> bytes:
     png = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name: it becomes a box
+        figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
     return png.getvalue()
 
 
@@ -174,11 +187,21 @@ def _draw_claims(axes: Axes, runs: list[Run]) -> None:
             axes.plot(x, at, "D", mfc=fill, mec=VERMILLION, ms=7, label=label, zorder=2)
 
 
+def order_by_f1(results: Results) -> list[int]:
+    """Return the classes that test images show, strongest first; of many, those weakest."""
+    scores = [[each["f1"] or 0 for each in run.metrics["per_class"]] for run in results.runs]
+    shown = np.flatnonzero([each["support"] for each in results.runs[0].metrics["per_class"]])
+    means = np.mean(scores, axis=0)[shown]
+    order = shown[np.argsort(means, kind="stable")[:MAX_COUNTS][::-1]]
+    return [int(label) for label in order]
+
+
 def draw_f1(results: Results) -> Figure:
     """Draw F1 by class and model; of many classes, those weakest on average."""
-    scores = [[100 * each["f1"] for each in run.metrics["per_class"]] for run in results.runs]
-    means = np.mean(scores, axis=0)
-    order = np.argsort(means, kind="stable")[:MAX_COUNTS][::-1]
+    scores = [
+        [100 * (each["f1"] or 0) for each in run.metrics["per_class"]] for run in results.runs
+    ]
+    order = order_by_f1(results)
     y = np.arange(len(order))
     figure = Figure(figsize=(WIDTH, 1.7 + 0.32 * len(order)))
     axes = figure.subplots()
@@ -189,7 +212,7 @@ def draw_f1(results: Results) -> Figure:
         axes.plot(values, y, marker, color=colour, ms=7, alpha=0.9, label=_label(run))
     axes.set_yticks(y, [shorten(results.images.classes[i], 24) for i in order])
     axes.set(xlabel="F1 (%)", ylim=(len(order) - 0.4, -0.6))
-    few = f", the {len(order)} weakest" if len(order) < len(means) else ""
+    few = f", the {len(order)} weakest" if len(order) < len(results.images.classes) else ""
     title = f"F1 by class on the test images{few}"
     _title(figure, title, results.mark(), axes.get_lines())
     return figure
@@ -217,12 +240,11 @@ def draw_confidence(results: Results) -> Figure:
     figure, panels = _make_panels(len(results.runs))
     edges = np.linspace(0, 100, N_BINS + 1)
     for axes, run in zip(panels.flat, results.runs, strict=False):
-        confidence, predicted = decide(run.test_logits)
-        right = predicted == results.images.test_labels
-        parts = [100 * confidence[right], 100 * confidence[~right]]
+        scores = results.score(run)
+        parts = [100 * scores.confidence[scores.right], 100 * scores.confidence[~scores.right]]
         looks: dict[str, Any] = {"color": [BLUE, VERMILLION], "label": ["right", "wrong"]}
         axes.hist(parts, edges, stacked=True, **looks)
-        axes.set(title=_label(run), xlabel="confidence (%)", xlim=(0, 100))
+        axes.set(title=_label(run), xlabel="calibrated confidence (%)", xlim=(0, 100))
     for axes in panels[:, 0]:
         axes.set_ylabel("test images")
     handles, _ = panels[0, 0].get_legend_handles_labels()
@@ -235,7 +257,7 @@ def draw_coverage(results: Results) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.2))
     axes = figure.subplots()
     for number, run in enumerate(results.runs):
-        coverage, accuracy = trace_coverage(run.test_logits, results.images.test_labels)
+        coverage, accuracy = trace_coverage(results.score(run))
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(100 * coverage, 100 * accuracy, color=colour, label=_label(run))
     axes.set(xlabel="share of the images that are decided (%)", ylabel="accuracy on them (%)")
@@ -245,8 +267,32 @@ def draw_coverage(results: Results) -> Figure:
     return figure
 
 
+def draw_roc(results: Results, ranked: dict[str, Ranking]) -> Figure:
+    """Draw ROC and precision-recall curves of the second of two classes, a line for each model."""
+    figure = Figure(figsize=(WIDTH, 4.4))
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 100], [0, 100], color=GREY, lw=1, ls=":", label="guessing")
+    share = 100 * float((results.images.test_labels == 1).mean())
+    right.axhline(share, color=GREY, lw=1, ls=":")
+    for number, run in enumerate(results.runs):
+        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "label": _label(run)}
+        false, true = ranked[run.name].roc
+        left.step(100 * false, 100 * true, where="post", **look)
+        recall, precision = ranked[run.name].recall
+        right.step(100 * recall, 100 * precision, where="post", **look)
+    ends = (-1, 101)
+    left.set(xlabel="false positive rate (%)", ylabel="true positive rate (%)", title="ROC")
+    right.set(xlabel="recall (%)", ylabel="precision (%)", title="precision and recall")
+    for axes in (left, right):
+        axes.set(xlim=ends, ylim=ends)
+    positive = shorten(results.images.classes[1], 24)
+    title = f"Test images by the probability of {positive}"
+    _title(figure, title, results.mark(), left.get_lines())
+    return figure
+
+
 def draw_robustness(results: Results) -> Figure:
-    """Draw accuracy by the degree to which images are spoilt, a panel for each kind."""
+    """Draw accuracy by the severity of corruption, a panel for each kind."""
     kinds = list(results.runs[0].robustness["accuracies"])
     figure, panels = _make_panels(len(kinds))
     for axes, kind in zip(panels.flat, kinds, strict=False):
@@ -261,7 +307,7 @@ def draw_robustness(results: Results) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("accuracy (%)")
     n = results.runs[0].robustness["n"]
-    title = f"Accuracy on {n:,} spoilt test images; severity 0 is as they are"
+    title = f"Accuracy on {n:,} corrupted test images; severity 0 is the original"
     _title(figure, title, results.mark(), panels[0, 0].get_lines())
     return figure
 
@@ -269,29 +315,69 @@ def draw_robustness(results: Results) -> Figure:
 def draw_attention(results: Results, run: Run) -> Figure:
     """Draw where a model looks: images that it gets right, then images that it gets wrong."""
     right, wrong = run.explained["right"], run.explained["wrong"]
-    n_columns = max(len(right), len(wrong))
-    figure = Figure(figsize=(WIDTH, 3.9))
-    panels = figure.subplots(2, n_columns, squeeze=False)
+    places = _place(len(right)), _place(len(wrong))
+    n_rows = [1 + places[k][-1][0] if places[k] else 0 for k in range(2)]
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.75 * sum(n_rows)))
+    panels = figure.subplots(sum(n_rows), GALLERY_COLUMNS, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    chosen = [*zip(panels[0], right, strict=False), *zip(panels[1], wrong, strict=False)]
-    predicted, classes = run.test_logits.argmax(1), results.images.classes
-    for (axes, position), heat in zip(chosen, run.maps, strict=True):
-        pixels = results.images.read_test(position)
-        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
-        axes.imshow(pixels, interpolation="nearest")
-        axes.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
-        true, guess = (int(each[position]) for each in (results.images.test_labels, predicted))
-        words = shorten(classes[true], 16)
-        if true != guess:
-            words += f"\ntaken for {shorten(classes[guess], 16)}"
-        axes.set_title(words, loc="center", fontsize=8)
+    spots = [*places[0], *((n_rows[0] + row, column) for row, column in places[1])]
+    for spot, position, heat in zip(spots, [*right, *wrong], run.maps, strict=True):
+        _draw_heat(results, run, panels[spot], position, heat)
     _title(figure, f"Where {_label(run)} looks: right above, wrong below", results.mark(run))
     return figure
 
 
+def _place(n: int) -> list[tuple[int, int]]:
+    """Return row and column of each picture of a gallery."""
+    return [divmod(k, GALLERY_COLUMNS) for k in range(n)]
+
+
+def _draw_heat(results: Results, run: Run, axes: Axes, position: int, heat: np.ndarray) -> None:
+    """Draw an image under its map; a map of zeros is left out, and a word says so."""
+    pixels, classes = results.images.read_test(position), results.images.classes
+    axes.imshow(pixels, interpolation="nearest")
+    if heat.any():
+        extent = (-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5)
+        axes.imshow(heat, cmap="inferno", alpha=0.55, interpolation="bilinear", extent=extent)
+    true, guess = (
+        int(labels[position])
+        for labels in (results.images.test_labels, results.score(run).predicted)
+    )
+    words = shorten(classes[true], 16)
+    if true != guess:
+        words += f"\ntaken for {shorten(classes[guess], 16)}"
+    if not heat.any():
+        words += "\nno place speaks for it"
+    axes.set_title(words, loc="center", fontsize=8)
+
+
+def draw_map(results: Results) -> Figure:
+    """Draw a point for each image that the best model's map has, and a cross where it is wrong."""
+    run, n_classes = results.best, len(results.images.classes)
+    positions, places = np.array(run.explained[MAPPED]), run.places
+    labels, right = results.images.test_labels[positions], results.score(run).right[positions]
+    figure = Figure(figsize=(WIDTH, 6.4))
+    axes = figure.subplots()
+    has_classes = n_classes <= 2 * FILLED
+    names = results.images.classes if has_classes else ("right",)
+    for number, name in enumerate(names):
+        colour = COLOURS[number % FILLED]
+        fill = "none" if number >= FILLED else colour
+        look: dict[str, Any] = {"facecolors": fill, "edgecolors": colour, "s": 14, "linewidths": 1}
+        shown = places[labels == number] if has_classes else places[right]
+        axes.scatter(shown[:, 0], shown[:, 1], label=shorten(name, 16), **look)
+    wrong = places[~right]
+    axes.scatter(wrong[:, 0], wrong[:, 1], s=40, marker="x", c="black", linewidths=1, label="wrong")
+    axes.set(xticks=[], yticks=[], xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    handles, _ = axes.get_legend_handles_labels()
+    title = f"Test images, alike ones to {_label(run)} side by side"
+    _title(figure, title, results.mark(run), handles)
+    return figure
+
+
 def draw_duplicates(results: Results) -> Figure:
-    """Draw test images over their twins in the training images."""
+    """Draw test images over their near-duplicates in the training images."""
     pairs = results.duplicates["pairs"][:TWINS]
     figure = Figure(figsize=(WIDTH, 3.7))
     panels = figure.subplots(2, TWINS, squeeze=False)
@@ -304,59 +390,81 @@ def draw_duplicates(results: Results) -> Figure:
             axes.imshow(images.all_pixels[row], interpolation="nearest")
             label = shorten(images.classes[images.all_labels[row]], 16)
             axes.set_title(f"{kind}: {label}", loc="center", fontsize=8)
-    title = "Test images and their twins in the training images, the likest first"
+    title = "Test images over their near-duplicates in training, the likest first"
     _title(figure, title, IMAGES_MARK * images.is_stand_in)
     return figure
 
 
-def draw_images(results: Results, chosen: list[Mistake], title: str, marks: str) -> Figure:
-    """Draw test images with their true class, what they are taken for, and how surely."""
-    n_columns = 6
-    n_rows = -(-len(chosen) // n_columns)
-    figure = Figure(figsize=(WIDTH, 0.7 + 1.75 * n_rows))
-    panels = figure.subplots(n_rows, n_columns, squeeze=False)
+def draw_images(
+    results: Results, chosen: list[Mistake], rows: np.ndarray, title: str, marks: str
+) -> Figure:
+    """Draw images with their true class, what they are taken for, how surely, and their file.
+
+    Args:
+        rows: of the images that positions count.
+    """
+    n_rows = -(-len(chosen) // GALLERY_COLUMNS)
+    figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * n_rows))
+    panels = figure.subplots(n_rows, GALLERY_COLUMNS, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    classes = results.images.classes
+    images = results.images
     for axes, mistake in zip(panels.flat, chosen, strict=False):
-        axes.imshow(results.images.read_test(mistake.position), interpolation="nearest")
-        true, predicted = (shorten(classes[i], 16) for i in (mistake.true, mistake.predicted))
-        words = f"{true}\ntaken for {predicted}\n{100 * mistake.confidence:.1f} %"
+        row = int(rows[mistake.position])
+        axes.imshow(images.all_pixels[row], interpolation="nearest")
+        true, taken = (shorten(images.classes[i], 16) for i in (mistake.true, mistake.predicted))
+        words = f"{true}\ntaken for {taken}\n{100 * mistake.confidence:.1f} %"
         axes.set_title(words, loc="center", fontsize=8)
+        below = {"transform": axes.transAxes, "ha": "center", "va": "top", "fontsize": 6}
+        axes.text(0.5, -0.03, shorten(images.names[row], 28), **below)
     _title(figure, title, marks)
     return figure
 
 
 def draw_difference(results: Results) -> Figure:
-    """Draw how the confusions of the best model differ from those of the next."""
+    """Draw how the confusions of the best model differ from those of the next.
+
+    Colour says what is better: more on the diagonal, fewer beside it.
+    """
     best, following = results.rank()[:2]
     change = np.array(best.metrics["confusion"]) - np.array(following.metrics["confusion"])
-    title = f"{_label(best)} less {_label(following)}: images by true and predicted class"
+    better = np.where(np.eye(len(change), dtype=bool), change, -change)
     limit = max(1, int(np.abs(change).max()))
-    norm = SymLogNorm(1, vmin=-limit, vmax=limit)
-    return _draw_matrix(results, change, change, title, (best, following), cmap="PuOr", norm=norm)
+    look = {"cmap": WORSE_TO_BETTER, "norm": SymLogNorm(1, vmin=-limit, vmax=limit)}
+    words = np.vectorize(lambda count: f"{count:+,}".replace("-", "\N{MINUS SIGN}"))(change)
+    title = f"Confusions: {_label(best)} minus {_label(following)}, images"
+    return _draw_matrix(results, words, better, title, (best, following), **look)
 
 
 def draw_confusion(results: Results, run: Run) -> Figure:
     """Draw the counts of a confusion matrix over the share that each is of its row."""
     counts = np.array(run.metrics["confusion"])
     rates = 100 * counts / counts.sum(1, keepdims=True).clip(1)
+    words = np.vectorize(lambda count: f"{count:,}", otypes=[object])(counts)
+    if len(counts) <= MAX_SHARES:
+        words = words + np.vectorize(lambda rate: f"\n{rate:.1f} %", otypes=[object])(rates)
     title = f"{_label(run)}: images by true and predicted class"
-    norm = PowerNorm(0.5, 0, 100)
-    return _draw_matrix(results, counts, rates, title, (run,), cmap="Blues", norm=norm)
+    look = {"cmap": "Blues", "norm": PowerNorm(0.5, 0, 100)}
+    return _draw_matrix(results, words, rates, title, (run,), **look)
 
 
 def _draw_matrix(
     results: Results,
-    counts: np.ndarray,
+    words: np.ndarray,
     values: np.ndarray,
     title: str,
     runs: tuple[Run, ...],
     **colours: Any,
 ) -> Figure:
-    """Write counts over the colours of values, both (classes, classes)."""
+    """Write words over the colours of values, both (classes, classes), where these are not 0.
+
+    Where there is no room for words, classes that are confused stand side by side.
+    """
     names = [shorten(name, 18) for name in results.images.classes]
     n = len(names)
+    if n > MAX_COUNTS:
+        order = order_classes(np.array(runs[0].metrics["confusion"]))
+        names, values = [names[i] for i in order], values[np.ix_(order, order)]
     side = min(max(0.36, 1.0 - 0.05 * n) * n, MAX_SIDE)
     size_in = (max(side + 2.8, WIDTH), side + 1.9)
     figure = Figure(size_in, layout="compressed")  # keeps the colour bar beside the square
@@ -364,7 +472,7 @@ def _draw_matrix(
     image = axes.imshow(values, **colours)
     size = min(10.0, 72 * side / n * 0.36)  # points
     if n <= MAX_COUNTS:
-        _write_counts(axes, counts, image, size)
+        _write_counts(axes, words, image, size if n > MAX_SHARES else 0.8 * size)
     shown = range(0, n, -(-n // 60))
     labels = [names[i] for i in shown]
     axes.set_yticks(shown, labels)
@@ -377,17 +485,19 @@ def _draw_matrix(
     shares = len(runs) == 1
     written = PercentFormatter(symbol=" %") if shares else StrMethodFormatter("{x:,.0f}")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, fraction=0.05, format=written)
-    bar.set_label("share of the true class's images" if shares else "images more or fewer")
+    bar.set_label("share of the true class's images" if shares else "images, better above 0")
     bar.outline.set_visible(False)
     _title(figure, title, results.mark(*runs))
     return figure
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, image: AxesImage, size: float) -> None:
-    shades = image.to_rgba(np.asarray(image.get_array()))[..., :3] @ LUMINANCE
-    for i, j in np.argwhere(counts):
+def _write_counts(axes: Axes, words: np.ndarray, image: AxesImage, size: float) -> None:
+    values = np.asarray(image.get_array())
+    shades = image.to_rgba(values)[..., :3] @ LUMINANCE
+    for i, j in np.argwhere(values):
         colour = "white" if shades[i, j] < 0.5 else "black"
-        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=colour, fontsize=size)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
+        axes.text(j, i, words[i, j], **look)
 
 
 def _label(run: Run) -> str:

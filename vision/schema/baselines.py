@@ -5,7 +5,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from vision.base.errors import ParamsError
-from vision.base.params import check_section, get_value, read_params
+from vision.base.params import get_value, read_params
+from vision.base.sections import check_section
 from vision.schema.recipes import TrainParams
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from vision.base.errors import SourceError
-from vision.base.params import Section
+from vision.base.sections import Section
 
 DESCRIBED = ("cifar10", "digits")  # in sources/
 

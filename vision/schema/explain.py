@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from vision.base.params import Section
+from vision.base.sections import Section
 
 
 class ExplainParams(Section):
-    images: int = Field(ge=1, le=24)  # of the right and of the wrong predictions
+    # Of the wrong predictions; of the right ones it is one of each class.
+    images: int = Field(ge=1, le=24)
+    mapped: int = Field(1000, ge=3, le=5000)  # of the test images, the same share of each class

@@ -1,11 +1,12 @@
 """What every recipe of params.yaml may say of a training."""
 
-from operator import not_
+from functools import partial
+from operator import eq, not_
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from vision.base.params import Section
+from vision.base.sections import Section
 
 SIDE = Field(ge=8, le=512)
 # What changes how a trained model is used, or how many are trained, and none of their weights.
@@ -19,6 +20,21 @@ class AugmentParams(Section):
     alternate_flip: bool = Field(False, exclude_if=not_)
     # side of a square of the mean colour, in stored pixels
     cutout_px: int = Field(0, ge=0, le=256, exclude_if=not_)
+    # smallest share of an image that a random crop has, which is resized to what the network sees
+    crop_scale: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
+    # a random change of colour or shape for each image, by torchvision
+    auto_augment: Literal["trivial", "rand"] | None = Field(None, exclude_if=not_)
+    # share of the images in which a rectangle is filled with the mean colour
+    erase: float = Field(0.0, ge=0, le=1, exclude_if=not_)
+    # of the Beta distribution by which two images are blended, or a part of one put into the other
+    mixup: float = Field(0.0, ge=0, exclude_if=not_)
+    cutmix: float = Field(0.0, ge=0, exclude_if=not_)
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> "AugmentParams":
+        if self.crop_scale and self.crop_padding_px:
+            raise ValueError("crop_scale and crop_padding_px are two ways to crop: choose one")
+        return self
 
     @model_validator(mode="after")
     def _check_flip(self) -> "AugmentParams":
@@ -36,6 +52,8 @@ class OptimizerParams(Section):
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
     # share of the steps in which the rate rises
     warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
+    # what the gradient's norm is scaled down to where it is larger
+    clip_norm: float | None = Field(None, gt=0, exclude_if=not_)
 
     @model_validator(mode="after")
     def _check_momentum(self) -> "OptimizerParams":
@@ -61,6 +79,16 @@ class TrainParams(OptimizerParams, AugmentParams):
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    # pieces of a batch, one after the other, whose gradients are summed: less memory
+    accumulate: int = Field(1, ge=1, exclude_if=partial(eq, 1))
+    # classes count alike, however many images they have: by weights in the loss, or by drawing
+    balance: Literal["loss", "sampling"] | None = Field(None, exclude_if=not_)
+    # validation figure by which the kept epoch is chosen
+    select_by: Literal["accuracy", "macro_f1", "loss"] = Field(
+        "accuracy", exclude_if=partial(eq, "accuracy")
+    )
+    # epochs without a better one after which a training ends; 0: never
+    patience: int = Field(0, ge=0, exclude_if=not_)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     # of a moving average of the weights, step by step
     ema_decay: float = Field(0.0, ge=0, lt=1, exclude_if=not_)

@@ -2,7 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from vision.base.params import Section, check_name
+from vision.base.params import check_name
+from vision.base.sections import Section
 
 
 class PlotParams(Section):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from vision.base.params import Section
+from vision.base.sections import Section
 
 
 class RobustnessParams(Section):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vision.base.params import Section
+from vision.base.sections import Section
 
 
 class SourceFile(Section):

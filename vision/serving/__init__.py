@@ -1,4 +1,4 @@
 """A trained model in use: classifying new files, export to other programs.
 
-It may import base, data and models.
+It may import base, data, models and evaluation.
 """

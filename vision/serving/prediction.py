@@ -15,8 +15,10 @@ from vision.data.dataset import RAW_DIR, load_manifest
 from vision.data.formats import FORMATS
 from vision.data.images import FULL_BITS, decode_image
 from vision.data.surveys import NO_SUFFIX, count_suffixes
+from vision.evaluation.probabilities import check_finite
 from vision.models.inference import Classifier, inferring, prepare_device
 from vision.models.networks import load_model
+from vision.serving.calibration import find_temperature
 
 MODELS_DIR = Path("data/models")
 BATCH = 64
@@ -40,16 +42,22 @@ def read_bits() -> int:
 
 
 class Predictor:
-    """A trained model, ready for image files."""
+    """A trained model, ready for image files; its confidence is calibrated where it can be."""
 
     def __init__(self, path: Path) -> None:
         model, self.spec = load_model(path)
+        self.path = path
         self.device = prepare_device()
         self.bits = read_bits()
+        self.calibration = find_temperature(path)
         self.classify = Classifier(model, self.spec).eval().to(self.device)
 
     def predict(self, files: Iterable[str], top: int) -> Iterator[Prediction]:
-        """Yield the `top` classes of each file, or its error, in the order of the files."""
+        """Yield the `top` classes of each file, or its error, in the order of the files.
+
+        Raises:
+            PipelineError: the model gives logits that are no numbers.
+        """
         waiting = iter(files)
         while chunk := list(islice(waiting, BATCH)):
             yield from self._predict_batch(chunk, top)
@@ -84,7 +92,9 @@ class Predictor:
             return []
         with inferring(self.device, self.spec):
             batch = torch.from_numpy(np.stack(images)).to(self.device)
-            probabilities = softmax(self.classify(batch).double().cpu().numpy(), axis=1)
+            logits = self.classify(batch).double().cpu().numpy()
+        check_finite(logits, str(self.path))
+        probabilities = softmax(logits / self.calibration.temperature, axis=1)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         return [
             (tuple(self.spec.classes[i] for i in best), tuple(map(float, row[best])))

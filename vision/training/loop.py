@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,11 @@ from vision.training.features import Features
 from vision.training.optimizers import build_optimizer, build_schedule
 from vision.training.recipes import LayerPlan
 
+BEST: dict[str, Callable[["Epoch"], float]] = {  # what is highest at the best epoch
+    "accuracy": lambda epoch: epoch.val_accuracy,
+    "macro_f1": lambda epoch: epoch.val_macro_f1 or 0.0,
+    "loss": lambda epoch: -epoch.val_loss,
+}
 Read = Callable[[Tensor, Draws], tuple[Tensor, Tensor]]  # -> what the network takes, labels
 
 
@@ -41,16 +46,26 @@ class Epoch:
     """One row of the history; accuracies are fractions, losses are nats per image."""
 
     epoch: int
-    train_loss: float  # running mean over the epoch, on the images as augmented
+    train_loss: float  # cross-entropy, mean over the epoch, on the images as augmented
     train_accuracy: float
     val_loss: float
     val_accuracy: float
+    val_macro_f1: float | None = None  # where a recipe chooses by it
 
     def __str__(self) -> str:
         return (
             f"train loss {self.train_loss:.3f}, accuracy {self.train_accuracy:.1%}  "
             f"val loss {self.val_loss:.3f}, accuracy {self.val_accuracy:.1%}"
         )
+
+
+class Piece(NamedTuple):
+    """Images that go through the network at once."""
+
+    x: Tensor  # (B, 3, P, P), or what frozen layers made of them
+    labels: Tensor  # (B,) int64
+    others: Tensor | None = None  # (B,) int64, of the images that are mixed into these
+    others_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,8 @@ def fit(
             print(f"going on after epoch {done}/{params.epochs}, found in {checkpoint.path}")
     earlier = progress.seconds
     for number in range(len(progress.history) + 1, params.epochs + 1):
+        if has_stalled(progress.history, params):
+            break
         title = f"epoch {number}/{params.epochs}" if is_first() else ""
         epoch_started = time.perf_counter()
         loss, accuracy = trainer.train_epoch(number, title)
@@ -126,18 +143,18 @@ def fit(
         if title:
             print(f"{title}  {epoch}", flush=True)
         progress.history.append(epoch)
-        if find_best(progress.history) is epoch:
+        if find_best(progress.history, params.select_by) is epoch:
             progress.best_state = _copy_state(trainer.judged)
         progress.seconds = earlier + time.perf_counter() - started
         if is_first():
             checkpoint.save({"trainer": trainer.get_state(), **progress.to_dict()})
     return Fit(
         history=progress.history,
-        best=find_best(progress.history),
+        best=find_best(progress.history, params.select_by),
         best_state=progress.best_state,
         last_state=_copy_state(trainer.judged),
         seconds=progress.seconds,
-        images_per_second=len(train) * params.epochs / progress.training_seconds,
+        images_per_second=len(train) * len(progress.history) / progress.training_seconds,
     )
 
 
@@ -187,6 +204,8 @@ class Trainer:
         self.schedule = build_schedule(self.optimizer, params, params.epochs * self.steps_per_epoch)
         self.generator = torch.Generator().manual_seed(seed)
         self.augmenter = Augmenter(params, len(train), self.generator)
+        counts = torch.bincount(torch.from_numpy(train.get_labels()), minlength=len(train.classes))
+        self.class_weights = len(train) / len(train.classes) / counts.clamp(min=1)  # mean 1
         self.features: tuple[nn.Sequential, Features] | None = None  # and the layers that gave them
 
     @property
@@ -228,59 +247,108 @@ class Trainer:
         """
         self.plan.set_mode(self.model, epoch)
         read, network = self._open(epoch)
-        order = torch.randperm(len(self.train), generator=self.generator)
+        order = self._draw_order()
         batches: Iterable[Tensor] = split_batches(order, self.params.batch_size)
         if title:
             batches = track(batches, title, total=self.steps_per_epoch)
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         for positions in batches:
-            draws = self.augmenter.draw(positions, epoch, self.train.image_px)
-            share = take_share(len(positions))
-            x, labels = read(positions[share], draws.take(share))
-            loss, logits = self.train_step(network, x, labels, len(positions))
+            pieces = self._read_pieces(read, positions, epoch)
+            loss, n_right = self.train_step(network, pieces, len(positions))
             loss_sum += loss * len(positions)
-            right += (logits.argmax(1) == labels).sum()
+            right += n_right
         add_up([loss_sum])
         add_up([right])
         return float(loss_sum) / len(self.train), int(right) / len(self.train)
 
+    def _draw_order(self) -> Tensor:
+        """Return the positions of an epoch's images, (n,)."""
+        if self.params.balance != "sampling":
+            return torch.randperm(len(self.train), generator=self.generator)
+        odds = self.class_weights[torch.from_numpy(self.train.get_labels())]
+        return torch.multinomial(odds, len(odds), replacement=True, generator=self.generator)
+
+    def _read_pieces(self, read: Read, positions: Tensor, epoch: int) -> Iterator[Piece]:
+        """Read this process's share of a batch in the pieces that the recipe asks for.
+
+        Of two images at least, counted over all processes: batch norm cannot train on one.
+        """
+        draws = self.augmenter.draw(positions, epoch, self.train.image_px)
+        mix = self.augmenter.draw_mix()
+        n_pieces, start = min(self.params.accumulate, max(1, len(positions) // 2)), 0
+        for part in positions.tensor_split(n_pieces):
+            share = take_share(len(part))
+            rows = slice(start + share.start, start + share.stop)
+            start += len(part)
+            x, labels = read(positions[rows], draws.take(rows))
+            if mix is None:
+                yield Piece(x, labels)
+                continue
+            others, other_labels = read(positions.roll(1)[rows], draws.roll().take(rows))
+            x, kept = mix.apply(x, others)
+            yield Piece(x, labels, other_labels, 1 - kept)
+
     def train_step(
-        self, network: nn.Module, x: Tensor, labels: Tensor, n_whole: int
+        self, network: nn.Module, pieces: Iterable[Piece], n_whole: int
     ) -> tuple[Tensor, Tensor]:
         """Descend once.
 
         Args:
-            n_whole: images of the batch; `x` has this process's share of them.
+            pieces: this process's share of the batch.
+            n_whole: images of the batch.
 
         Returns:
-            The share's part of the mean loss, () nats, and its logits, (B, classes).
+            The share's part of the mean cross-entropy, () nats, which neither label smoothing nor
+            weights nor other images have a part in, so that it compares with validation's; and how
+            many images are predicted right, () int64.
         """
-        with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
-            logits = network(x)
-        smoothing = self.params.label_smoothing
-        loss = measure_loss(logits.float(), labels, n_whole, smoothing)
         self.optimizer.zero_grad()
-        loss.backward()
-        add_up(w.grad for w in self.model.parameters() if w.grad is not None)
+        loss, right = [], []
+        for piece in pieces:
+            with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
+                logits = network(piece.x)
+            logits = logits.float()
+            self._measure(logits, piece, n_whole).backward()
+            logits = logits.detach()
+            loss.append(measure_loss(logits, piece.labels, n_whole))
+            right.append((logits.argmax(1) == piece.labels).sum())
+        weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        add_up(weight.grad for weight in weights if weight.grad is not None)
+        if self.params.clip_norm:
+            nn.utils.clip_grad_norm_(weights, self.params.clip_norm)
         self.optimizer.step()
         self.schedule.step()
         if self.average:
             self.average.update_parameters(self.model)
-        return loss.detach(), logits.detach()
+        return torch.stack(loss).sum(), torch.stack(right).sum()
 
-    def validate(self, data: ImageSet, title: str) -> tuple[float, float]:
-        """Return mean loss and accuracy, without augmentation or label smoothing.
+    def _measure(self, logits: Tensor, piece: Piece, n_whole: int) -> Tensor:
+        """Return the loss that is descended, () nats: a piece's part of the batch's mean."""
+        smoothing, weights = self.params.label_smoothing, None
+        if self.params.balance == "loss":
+            weights = self.class_weights.to(logits)
+        loss = measure_loss(logits, piece.labels, n_whole, smoothing, weights)
+        if piece.others is None:
+            return loss
+        others = measure_loss(logits, piece.others, n_whole, smoothing, weights)
+        return (1 - piece.others_share) * loss + piece.others_share * others
 
-        Of one view of each image: several would cost as many times as much, each epoch.
+    def validate(self, data: ImageSet, title: str) -> tuple[float, float, float | None]:
+        """Return mean loss, accuracy and, where epochs are chosen by it, macro F1.
+
+        Without augmentation or label smoothing, of one view of each image: several would cost as
+        many times as much, each epoch.
         """
         spec = replace(self.spec, test_flip=False, test_shift_px=0)
         batch_size = max(256, self.params.batch_size)
         title = title and f"{title} validation"
         array = predict_logits(self.judged, spec, data, batch_size, title)
         logits, labels = torch.from_numpy(array), torch.from_numpy(data.get_labels())
-        right = int((logits.argmax(1) == labels).sum())
-        return float(functional.cross_entropy(logits, labels)), right / len(data)
+        predicted = logits.argmax(1)
+        right = int((predicted == labels).sum())
+        f1 = measure_macro_f1(predicted, labels) if self.params.select_by == "macro_f1" else None
+        return float(functional.cross_entropy(logits, labels)), right / len(data), f1
 
     def _open(self, epoch: int) -> tuple[Read, nn.Module]:
         """Return how an epoch reads its batches, and the network that takes them."""
@@ -300,7 +368,7 @@ class Trainer:
 
         def read(positions: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
             batch = read_batch(self.train, positions, self.device)
-            images = self.augmenter.apply(batch.images, draws, spec.mean)
+            images = self.augmenter.apply(batch.images, draws, spec.mean, spec.input_px)
             return to_input(images, spec), batch.labels
 
         return read
@@ -311,9 +379,25 @@ def average_weights(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
-def find_best(history: list[Epoch]) -> Epoch:
-    """Return the first of the epochs with the highest validation accuracy."""
-    return max(history, key=lambda epoch: epoch.val_accuracy)
+def find_best(history: list[Epoch], select_by: str = "accuracy") -> Epoch:
+    """Return the first of the epochs that validate best, by what the recipe chooses by."""
+    return max(history, key=BEST[select_by])
+
+
+def has_stalled(history: list[Epoch], params: TrainParams) -> bool:
+    """Say whether the last epochs, as many as the recipe has patience for, were no better."""
+    if not params.patience or not history:
+        return False
+    return len(history) - find_best(history, params.select_by).epoch >= params.patience
+
+
+def measure_macro_f1(predicted: Tensor, labels: Tensor) -> float:
+    """Return the mean F1 of the classes that are there; (n,) int64 both."""
+    n = int(torch.cat([predicted, labels]).max()) + 1
+    found, true = torch.bincount(predicted, minlength=n), torch.bincount(labels, minlength=n)
+    hits = torch.bincount(labels[predicted == labels], minlength=n)
+    scores = 2 * hits / (found + true).clamp(min=1)
+    return float(scores[true > 0].mean())
 
 
 def _copy_state(model: nn.Module) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ def save_repeat(name: str, spec: ModelSpec, result: Fit, seed: int) -> None:
 
 
 def _write_history(path: Path, result: Fit) -> None:
-    write_rows(path, [asdict(epoch) for epoch in result.history])
+    write_rows(path, [_list_figures(epoch) for epoch in result.history])
 
 
 def _summarise(spec: ModelSpec, params: TrainParams, result: Fit, seed: int) -> dict[str, Any]:
@@ -94,7 +94,11 @@ def _summarise(spec: ModelSpec, params: TrainParams, result: Fit, seed: int) -> 
 
 
 def _figures(epoch: Epoch) -> dict[str, float]:
-    return {key: value for key, value in asdict(epoch).items() if key != "epoch"}
+    return {key: value for key, value in _list_figures(epoch).items() if key != "epoch"}
+
+
+def _list_figures(epoch: Epoch) -> dict[str, float]:
+    return {key: value for key, value in asdict(epoch).items() if value is not None}
 
 
 def _describe_timing(result: Fit) -> dict[str, Any]:

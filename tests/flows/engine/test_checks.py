@@ -69,8 +69,8 @@ def test_stages_and_jobs_that_cannot_be_are_refused(root: Path) -> None:
         "~finetune.tuned.repeats=2",
         "~finetune.large",
         "finetune.tuned={epochs: 1}",
-        "+finetune.mine={weights: none, optimizer: adam, learning_rate: 1, epochs: 1, "
-        "batch_size: 2}",
+        "+finetune.mine={architecture: resnet18, weights: none, optimizer: adam, learning_rate: 1, "
+        "epochs: 1, batch_size: 2}",
     ],
 )
 def test_keys_are_set_added_and_removed_as_dvc_does(text: str, root: Path) -> None:
@@ -90,6 +90,9 @@ def test_keys_are_set_added_and_removed_as_dvc_does(text: str, root: Path) -> No
         ("seed=1,2", "seed is '1,2'"),
         ("seed={", "'{' is not a value"),
         ("seed", r"write section\.key=value"),
+        ("finetune.paper.architecture=resnet81", "is 'resnet81': torchvision has .* resnet18"),
+        ("finetune.tuned.architecture=convnext_tiny", "lacks: choose from features.0, features.1"),
+        ("finetune.paper.architecture=inception_v3", "cannot take images of 32 pixels .* to 299"),
         ("+=1", r"write section\.key=value"),
     ],
 )

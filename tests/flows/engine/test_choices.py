@@ -99,3 +99,12 @@ def test_a_metric_may_be_of_a_model_that_has_not_run(root: Path) -> None:
     params = read_params()
     params["models"] = {"baselines": [], "finetune": ["large"], "evaluate": ["large"]}
     check_metric("models.large.val_accuracy", params, root)
+
+
+def test_folds_alone_choose_nothing_and_may_have_a_test_figure(root: Path) -> None:
+    folds, metric = ["split.folds=3", "split.fold=0,1,2"], "models.tuned.test_accuracy"
+    check_sweep(folds, None, None, 10, metric, 1)
+    with pytest.raises(ParamsError, match="about the test split"):
+        check_sweep([*folds, "seed=1,2"], None, None, 10, metric, 1)
+    with pytest.raises(ParamsError, match=r"split\.fold=3: .*fold 3 is not among 3 folds"):
+        check_sweep(["split.folds=3", "split.fold=2,3"], None, None, 10, metric, 1)

@@ -1,13 +1,18 @@
 """What counts as the same code, the same values and the same files."""
 
 import ast
+import hashlib
+import os
 import textwrap
+import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from dvc.repo import Repo
 
 from tests.projects import ROOT
+from vision.base import fingerprint
 from vision.base.fingerprint import digest, digest_meaning, digest_path, digest_value, make_key
 
 CODE = '''
@@ -116,6 +121,22 @@ def test_a_path_has_the_hash_that_dvc_gives_it(workspace: Path) -> None:
         for name in ("data", "ä.txt"):
             (stage,) = repo.add(name)
             assert digest_path(workspace / name) == stage.outs[0].hash_info.value
+
+
+@pytest.mark.parametrize(("settled_ns", "reads"), [(0, 2), (fingerprint.SETTLED_NS, 3)])
+def test_a_file_is_read_again_when_it_may_have_changed(
+    settled_ns: int, reads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "SETTLED_NS", settled_ns)
+    path, count = tmp_path / "data", mock.Mock(wraps=hashlib.file_digest)
+    monkeypatch.setattr(hashlib, "file_digest", count)
+    path.write_bytes(b"old")
+    time.sleep(0.1)
+    assert digest_path(path) == digest_path(path) == digest(b"old")
+    path.write_bytes(b"new")  # of the same size
+    os.utime(path, ns=(0, 0))
+    assert digest_path(path) == digest(b"new")
+    assert count.call_count == reads
 
 
 def test_a_path_that_is_not_there_says_so(workspace: Path) -> None:

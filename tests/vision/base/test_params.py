@@ -5,7 +5,8 @@ from dvc.utils.serialize import load_yaml
 from pydantic import Field
 
 from vision.base.errors import ParamsError
-from vision.base.params import Section, check_name, load_section, load_seed, read_params
+from vision.base.params import check_name, read_params
+from vision.base.sections import Section, load_section, load_seed
 
 
 class Recipe(Section):

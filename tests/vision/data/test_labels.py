@@ -9,7 +9,8 @@ from tests.skips import skip_without
 from tests.vision.data.pictures import BLUE, RED, write_folder, write_tar_gz
 from vision.base.errors import DataError, SourceError
 from vision.base.files import read_json
-from vision.data.dataset import Subset
+from vision.data.dataset import FILES, Subset
+from vision.data.files_table import read_columns
 from vision.data.labels import Row, find_labelled, read_table
 from vision.data.sources import open_user_images
 from vision.data.storing import save_raw
@@ -41,7 +42,7 @@ def test_columns_are_found_by_their_usual_names(header: str) -> None:
         for word in header.split(separator)
     ]
     text = f"\ufeff{header}\r\n{separator.join(words)}\r\n"
-    assert read_table("t.csv", text.encode()) == [Row("a.png", "cat", None)]
+    assert [row[:3] for row in read_table("t.csv", text.encode())] == [("a.png", "cat", None)]
 
 
 def test_a_path_of_windows_is_a_path() -> None:
@@ -58,9 +59,14 @@ def test_imagenettes_table_is_read() -> None:
         b"path,noisy_labels_0,noisy_labels_1,is_valid\ntrain/a.JPEG,n01,n02,False\nb,n01,n01,True"
     )
     assert read_table("noisy.csv", text) == [
-        Row("train/a.JPEG", "n01", TRAIN),
-        Row("b", "n01", VAL),
+        Row("train/a.JPEG", "n01", TRAIN, (("noisy_labels_1", "n02"),)),
+        Row("b", "n01", VAL, (("noisy_labels_1", "n01"),)),
     ]
+
+
+def test_a_table_may_say_which_images_belong_together() -> None:
+    rows = read_table("t.csv", b"image,label,Group ID\na.png,cat, p 7\nb.png,cat,\n")
+    assert [row.more for row in rows] == [(("group", "p 7"),), (("group", ""),)]
 
 
 def test_subsets_are_known_by_all_their_names() -> None:
@@ -148,6 +154,24 @@ def test_kaggles_table_and_its_test_images_without_labels_are_read(
     assert manifest["unlabelled"]["count"] == 4
     assert manifest["labels"]["name"] == "train.csv"
     assert read_json(Path("data/raw/classes.json")) == ["0", "1"]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_all_columns_of_a_table_stand_beside_the_files_that_are_stored(tmp_path: Path) -> None:
+    table = (
+        b"file,label,group,Light ,width,none\n1,a,p,day,7,\n2,b,q,,8,\n3,a,p,day,,\n4,b,,dusk,9,\n"
+    )
+    files = {"1.jpg": RED, "2.jpg": BLUE, "3.jpg": b"", "4.jpg": BLUE, "t.csv": table}
+    save(write_folder(tmp_path / "pets", files), "t.csv", broken="skip")
+    stored = Path("data/raw") / FILES
+    assert read_columns(stored, "file", "group", "Light", "width (table)", "none") == [
+        ["1.jpg", "2.jpg", "4.jpg"],
+        ["p", "q", ""],
+        ["day", "", "dusk"],
+        ["7", "8", "9"],
+        ["", "", ""],
+    ]
+    assert "none" not in stored.read_text().splitlines()[0]
 
 
 @pytest.mark.usefixtures("workspace")

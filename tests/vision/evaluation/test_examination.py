@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from tests.conftest import CLASSES, make_image_set
 from vision.data.dataset import ImageSet
 from vision.data.subsets import take_evenly
-from vision.evaluation.attention import explain, find_layer
+from vision.evaluation import duplicates
+from vision.evaluation.attention import explain, find_layer, occlude
 from vision.evaluation.cost import count_flops, measure_cost
-from vision.evaluation.duplicates import MAX_CANDIDATES, correlate, find_duplicates
+from vision.evaluation.duplicates import Duplicate, Likeness, find_duplicates
 from vision.models.inference import Classifier
 from vision.models.networks import ModelSpec, build_model, save_model
+from vision.schema.duplicates import DuplicatesParams
 
 CNN = ModelSpec(
     "three-layer-cnn", CLASSES, 16, 16, (0.5,) * 3, (0.25,) * 3, options={"filters": [4, 6]}
@@ -28,50 +31,76 @@ def make_scenes(count: int, seed: int) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(c).resize((32, 32))) for c in coarse])
 
 
-def test_twins_are_found_exact_or_nearly_so_and_others_are_not() -> None:
-    train, test = make_scenes(40, 0), make_scenes(30, 1)
+def find(train: np.ndarray, test: np.ndarray, classes: int = 1) -> tuple[list[Duplicate], Likeness]:
+    images, n = np.concatenate([train, test]), len(train)
+    labels = (np.arange(len(images)) % n % classes).astype(np.int64)
+    rows = (np.arange(n), np.arange(n, len(images)))
+    sets = [ImageSet(images, labels, each, CLASSES) for each in rows]
+    return find_duplicates(*sets, DuplicatesParams(deviations=5, min_correlation=0.85))
+
+
+def test_copies_and_near_duplicates_are_found_and_others_are_not() -> None:
+    train, test = make_scenes(80, 0), make_scenes(60, 1)
     test[3] = train[11]
-    test[7] = np.clip(train[2].astype(int) + 3, 0, 255)
-    images, labels = np.concatenate([train, test]), np.zeros(70, np.int64)
-    sets = [ImageSet(images, labels, rows, CLASSES) for rows in (np.arange(40), np.arange(40, 70))]
-    found, capped = find_duplicates(*sets, max_distance=4, min_correlation=0.9)
-    assert capped is None
+    test[7] = np.clip(train[2] * 0.9 + 3, 0, 255)
+    found, likeness = find(train, test)
     assert [(twin.test, twin.train, twin.is_exact) for twin in found] == [
         (3, 11, True),
         (7, 2, False),
     ]
     assert found[0].correlation == 1
-    assert 0.99 < found[1].correlation < 1
+    assert found[1].correlation > 0.99
+    assert likeness.threshold is not None
+    assert likeness.test_share == pytest.approx(2 / 60)
 
 
-def test_of_nearly_equal_images_the_nearest_are_compared_and_a_copy_is_found() -> None:
-    scene = make_scenes(1, 0)
+def test_images_of_another_class_are_copies_but_no_near_duplicates() -> None:
+    train, test = make_scenes(80, 0), make_scenes(60, 1)
+    test[3], test[7] = train[10], train[2] // 2
+    found, _ = find(
+        train, test, classes=2
+    )  # 3 and 7 are of the second class, 10 and 2 of the first
+    assert [(twin.test, twin.train) for twin in found] == [(3, 10)]
+
+
+def test_images_without_detail_are_no_near_duplicates() -> None:
+    """Skies over the sea: the same light above the same dark, and noise of a camera."""
     rng = np.random.default_rng(0)
-    images = np.clip(scene + rng.integers(0, 4, (220, 32, 32, 3)), 0, 255).astype(np.uint8)
-    images[-1] = images[200]  # the last of the training images that look alike
-    images[0] = 0  # as nothing else
-    labels = np.zeros(len(images), np.int64)
-    rows = (np.arange(201), np.arange(201, 220))
-    sets = [ImageSet(images, labels, each, CLASSES) for each in rows]
-    found, capped = find_duplicates(*sets, max_distance=8, min_correlation=0.9)
-    assert len(found) == 19
-    assert [(twin.test, twin.train) for twin in found if twin.is_exact] == [(18, 200)]
-    assert capped
-    assert capped.images == 19
-    assert 19 * (200 - MAX_CANDIDATES - 1) <= capped.pairs_left_out <= 19 * (200 - MAX_CANDIDATES)
+    skies = np.linspace(200, 60, 32)[None, :, None, None] + rng.normal(0, 3, (140, 32, 32, 3))
+    images = np.concatenate([make_scenes(80, 0), skies.clip(0, 255).astype(np.uint8)])
+    found, likeness = find(images[:120], images[120:])
+    assert found == []
+    assert likeness.test_share == 0
 
 
-def test_two_images_correlate_by_what_is_in_them() -> None:
-    scene, other = make_scenes(2, 0)
-    dim = (scene * 0.5 + 20).astype(np.uint8)
-    plain, plainer = (np.full((32, 32, 3), value, np.uint8) for value in (200, 90))
-    bird, plane = plain.copy(), plain.copy()  # in the same plain sky
-    bird[4:8, 4:8], plane[20:24, 20:26] = 30, 60
-    assert correlate(scene, dim) > 0.99
-    assert abs(correlate(scene, other)) < 0.5
-    assert correlate(bird, plane) < 0.1
-    assert correlate(plain, plain) == 1
-    assert correlate(plain, plainer) == 0
+def test_images_that_are_all_alike_are_not_called_near_duplicates() -> None:
+    scene, rng = make_scenes(1, 0).astype(int), np.random.default_rng(0)
+    images = (scene + rng.integers(-20, 20, (200, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+    images[150] = images[20]
+    found, likeness = find(images[:140], images[140:])
+    assert [(twin.test, twin.train, twin.is_exact) for twin in found] == [(10, 20, True)]
+    assert likeness.is_too_alike
+    assert likeness.threshold is None
+    assert likeness.test_share == likeness.train_share == 1
+
+
+def test_of_a_few_training_images_only_copies_are_told() -> None:
+    train, test = make_scenes(5, 0), make_scenes(60, 1)
+    test[1], test[2] = train[4], train[3] // 2
+    found, likeness = find(train, test)
+    assert [(twin.test, twin.train) for twin in found] == [(1, 4)]
+    assert (likeness.threshold, likeness.train_share) == (None, None)
+
+
+def test_pieces_of_the_training_images_give_what_all_at_once_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, test = make_scenes(80, 0), make_scenes(30, 1)
+    test[3], test[7] = train[11], train[70] // 2
+    whole = find(train, test, classes=1)
+    monkeypatch.setattr(duplicates, "AT_ONCE", 7)
+    assert find(train, test, classes=1) == whole
+    assert len(whole[0]) == 2
 
 
 def test_a_subset_is_even_in_order_and_always_the_same() -> None:
@@ -103,7 +132,7 @@ def test_attention_is_where_the_evidence_is() -> None:
     image[0, :4, 12:, 0] = 255
     found = find_layer(model, CNN)
     assert found
-    heat = explain(model, CNN, image, np.array([1]), found[1])[0]
+    heat = explain(model, CNN, image, np.array([1]), found)[0]
     assert heat.max() == pytest.approx(1)
     assert heat[:4, 12:].min() > 0.9
     assert heat[6:, :10].max() < 0.1
@@ -115,9 +144,37 @@ def test_the_last_layer_that_keeps_places_apart_is_looked_at(px: int, layer: str
     model = build_model(spec)
     found = find_layer(model, spec)
     assert found
-    assert found[0] == layer
+    assert found.name == layer
     image = np.zeros((1, 32, 32, 3), np.uint8)
-    assert min(explain(model, spec, image, np.array([0]), found[1]).shape[1:]) >= 4
+    assert min(explain(model, spec, image, np.array([0]), found).shape[1:]) >= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [("squeezenet1_1", "features"), ("vit_b_32", "occlusion")]
+)
+def test_any_network_is_looked_into(name: str, layer: str) -> None:
+    spec = ModelSpec(name, CLASSES, 32, 96, (0.5,) * 3, (0.25,) * 3)
+    model = build_model(spec)
+    target = find_layer(model, spec)
+    assert target
+    assert target.name == layer
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    heat = explain(model, spec, image, np.array([0]), target)
+    assert min(heat.shape[1:]) >= 4
+    assert heat.max() == pytest.approx(1) or heat.max() == 0
+
+
+def test_a_covered_place_that_counts_is_found() -> None:
+    """A network that adds up the red of the upper left corner misses just that."""
+    head = nn.Linear(3 * 16 * 16, 2)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.weight[1].view(3, 16, 16)[0, :4, :4] = 1
+    x = torch.ones(1, 3, 16, 16)
+    fall = occlude(nn.Sequential(nn.Flatten(), head), x, torch.tensor([1]))[0]
+    assert fall.shape == (8, 8)
+    assert fall[:2, :2].flatten().tolist() == pytest.approx([4] * 4)
+    assert float(fall.sum()) == pytest.approx(16)
 
 
 def test_a_net_without_places_looks_nowhere() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vision.evaluation.significance import bound_mean, compare_pairs
+from vision.evaluation.significance import compare_pairs
 
 
 def make_right(*ranges: range) -> np.ndarray:
@@ -43,19 +43,8 @@ def test_one_model_has_no_pairs() -> None:
     assert compare_pairs({"a": make_right(range(5))}) == []
 
 
-def test_the_interval_of_a_mean_is_students() -> None:
-    """Standard deviation 0.02, three seeds, and 4.3027 from a table of t with 2 degrees."""
-    mean = bound_mean([0.80, 0.84, 0.82], 0.95)
-    assert mean.value == pytest.approx(0.82)
-    assert mean.high - mean.value == pytest.approx(4.3027 * 0.02 / 3**0.5, rel=1e-4)
-    assert mean.value - mean.low == pytest.approx(mean.high - mean.value)
-
-
-def test_the_interval_of_a_mean_stays_between_none_and_all() -> None:
-    mean = bound_mean([0.5, 0.9], 0.95)
-    assert (mean.low, mean.high) == (0.0, 1.0)
-
-
-def test_equal_seeds_leave_no_doubt() -> None:
-    mean = bound_mean([0.5, 0.5], 0.95)
-    assert (mean.low, mean.value, mean.high) == (0.5, 0.5, 0.5)
+def test_a_lead_has_the_interval_of_its_pair() -> None:
+    [pair] = compare_pairs({"a": make_right(range(20)), "b": make_right(range(18, 24))})
+    low, high = pair.bound_lead(0.95)
+    assert 0 < low < (18 - 4) / 40 < high
+    assert pair.is_significant

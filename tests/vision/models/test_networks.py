@@ -88,11 +88,11 @@ def test_loading_a_model_leaves_the_random_numbers_alone(tmp_path: Path) -> None
 def test_a_backbone_brings_all_layers_but_the_last() -> None:
     source, model = build_model(RESNET), build_model(RESNET)
     head = model.get_parameter("fc.weight").clone()
-    load_backbone(model, source.state_dict())
+    load_backbone(model, RESNET, source.state_dict())
     assert torch.equal(model.get_parameter("conv1.weight"), source.get_parameter("conv1.weight"))
     assert torch.equal(model.get_parameter("fc.weight"), head)
 
 
 def test_a_backbone_of_another_network_is_refused() -> None:
-    with pytest.raises(ValueError, match="not the weights of a ResNet18"):
-        load_backbone(build_model(RESNET), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
+    with pytest.raises(ValueError, match="not the weights of resnet18"):
+        load_backbone(build_model(RESNET), RESNET, {"conv1.weight": torch.zeros(64, 3, 7, 7)})

@@ -1,20 +1,24 @@
 import csv
 import io
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import softmax
+from sklearn.datasets import load_sample_image
 from typer.testing import CliRunner
 
 from flows.cli import app
 from tests.conftest import CLASSES, make_images
 from vision.base.errors import PipelineError
-from vision.base.files import write_json
+from vision.base.files import sha256_of, write_json
 from vision.data.dataset import ImageSet
 from vision.models.inference import predict_logits
 from vision.models.networks import ModelSpec, build_model, load_model, save_model
@@ -30,12 +34,20 @@ def trained(workspace: Path) -> Path:
     """A model of three colours, and an image of each: blue.png, green.png, red.png."""
     torch.manual_seed(0)
     save_model(Path("data/models/mine/best.safetensors"), build_model(SPEC).state_dict(), SPEC)
+    write_calibration(2.0)
     images, _ = make_images(1)
     for name, image in zip(CLASSES, images, strict=True):
         path = workspace / f"photos/{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path)
     return workspace
+
+
+def write_calibration(temperature: float, name: str = "mine") -> None:
+    model = Path("data/models/mine/best.safetensors")
+    found = {"temperature": temperature, "n_val": 90, "n_wrong": 12, "is_fitted": True}
+    path = Path(f"data/predictions/{name}/calibration.json")
+    write_json(path, found | {"model_sha256": sha256_of(model)})
 
 
 def call(*arguments: str) -> tuple[int, str, str]:
@@ -47,7 +59,7 @@ def test_files_are_judged_as_the_stage_judges_them(trained: Path) -> None:
     images, labels = make_images(1)
     data = ImageSet(images, labels, np.arange(3), CLASSES)
     model, spec = load_model(find_model("mine"))
-    expected = torch.from_numpy(predict_logits(model, spec, data, 3, "")).softmax(1).numpy()
+    expected = torch.from_numpy(predict_logits(model, spec, data, 3, "") / 2).softmax(1).numpy()
     found = Predictor(find_model("mine")).predict(list_files(["photos"]), top=3)
     for prediction, row in zip(found, expected, strict=True):
         assert prediction.classes[0] == CLASSES[row.argmax()]
@@ -72,6 +84,38 @@ def test_files_folders_and_globs_are_found_once_each(trained: Path) -> None:
         every[2],
     ]
     assert list_files(["nothing/*.png"]) == ["nothing/*.png"]
+
+
+def test_a_copy_of_a_model_is_as_calibrated_and_another_model_is_not(trained: Path) -> None:
+    copied = trained / "copy.safetensors"
+    copied.write_bytes(Path("data/models/mine/best.safetensors").read_bytes())
+    assert Predictor(copied).calibration.temperature == 2.0
+    torch.manual_seed(1)
+    save_model(copied, build_model(SPEC).state_dict(), SPEC)
+    result = CliRunner().invoke(app, ["predict", "copy.safetensors", "photos"])
+    assert Predictor(copied).calibration.temperature == 1.0
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "confidence is not calibrated: this model was not evaluated: run dvc repro evaluate\n"
+    )
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_model_without_numbers_is_one_line() -> None:
+    state = build_model(SPEC).state_dict()
+    state["fc.bias"][0] = torch.nan
+    save_model(Path("broken.safetensors"), state, SPEC)
+    with pytest.raises(PipelineError, match=r"^broken.safetensors: the logits of 3 of 3 images"):
+        list(Predictor(Path("broken.safetensors")).predict(list_files(["photos"]), 1))
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize("name", ["x.json", "x", "x.py"])
+def test_what_is_no_onnx_file_is_not_written(name: str) -> None:
+    result = CliRunner().invoke(app, ["export", "mine", "--out", name])
+    assert isinstance(result.exception, PipelineError)
+    assert str(result.exception) == f"{name} cannot be written: give it the suffix .onnx"
+    assert not Path(name).exists()
 
 
 @pytest.mark.usefixtures("trained")
@@ -154,11 +198,47 @@ def test_onnx_agrees_and_says_what_it_is(trained: Path) -> None:
 
     session = onnxruntime.InferenceSession("exports/mine.onnx")
     images, _ = make_images(4)
-    logits = session.run(None, {"images": images})[0]
+    probabilities, logits = session.run(None, {"images": images})
     data = ImageSet(images, np.zeros(12, np.int64), np.arange(12), CLASSES)
     model, spec = load_model(find_model("mine"))
     expected = predict_logits(model, replace(spec, precision="fp32"), data, 12, "")
     assert logits == pytest.approx(expected, abs=1e-4)
+    assert probabilities == pytest.approx(softmax(expected / 2, axis=1), abs=1e-5)
+    assert (facts["temperature"], facts["calibrated"]) == (2.0, True)
+    assert facts["views"] == {"count": 6, "flip": True, "shift_px": 1}
+    check_example(trained)
+
+
+def check_example(folder: Path) -> None:
+    """The script beside the graph says of photos what `predict` says, in another Python."""
+    for name, options in PHOTOS.items():
+        make_photo().convert("RGBA" if name == "clear.png" else "RGB").save(
+            folder / name, **options
+        )
+    command = [sys.executable, "exports/mine.example.py", *PHOTOS]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in printed.splitlines()]
+    spec = replace(SPEC, precision="fp32")
+    state = load_model(find_model("mine"))[0].state_dict()
+    save_model(Path("data/models/mine/best.safetensors"), state, spec)
+    write_calibration(2.0)
+    for row, said in zip(rows, Predictor(find_model("mine")).predict(PHOTOS, 1), strict=True):
+        assert row[:2] == [said.file, said.classes[0]]
+        assert float(row[2]) == pytest.approx(said.probabilities[0], abs=1e-3)
+
+
+PHOTOS: dict[str, dict[str, Any]] = {
+    "photo.jpg": {},
+    "turned.jpg": {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"},
+    "clear.png": {},
+}
+
+
+def make_photo() -> Image.Image:
+    """Return a real photo, its left half half transparent."""
+    photo = Image.fromarray(load_sample_image("china.jpg")).convert("RGBA")
+    photo.paste((200, 30, 60, 90), (0, 0, 300, 427))
+    return photo
 
 
 @pytest.mark.slow

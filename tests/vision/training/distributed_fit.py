@@ -14,13 +14,14 @@ from vision.base.distributed import is_first, join_processes
 from vision.base.files import write_json
 from vision.models.networks import build_model, save_model
 from vision.schema.finetune import FinetuneParams
-from vision.training.finetuning import ResNetPlan
+from vision.training.finetuning import BackbonePlan
 from vision.training.loop import fit
 from vision.training.recipes import describe_model
 
 
 def main(folder: Path, per_class: int) -> None:
     params = FinetuneParams(
+        architecture="resnet18",
         weights="none",
         epochs=2,
         batch_size=8,
@@ -31,13 +32,20 @@ def main(folder: Path, per_class: int) -> None:
         flip=True,
         label_smoothing=0.1,
         ema_decay=0.5,
+        accumulate=2,
+        balance="loss",
+        clip_norm=1.0,
+        cutmix=1.0,
+        erase=0.5,
+        mixup=0.4,
+        select_by="macro_f1",
     )
     train, val = (make_image_set(n, image_px=32) for n in (per_class, 2))
     spec = describe_model("resnet18", params, train)
     torch.manual_seed(0)
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
     with join_processes():
-        result = fit(build_model(spec).double(), spec, train, val, params, 0, ResNetPlan(params))
+        result = fit(build_model(spec).double(), spec, train, val, params, 0, BackbonePlan(params))
         if is_first():
             save_model(folder / "last.safetensors", result.last_state, spec)
             write_json(folder / "history.json", [vars(epoch) for epoch in result.history])

@@ -11,7 +11,7 @@ from vision.models.networks import build_model
 from vision.schema.baselines import SCHEMAS
 from vision.schema.finetune import FinetuneParams
 from vision.training.checkpoints import Checkpoint, open_checkpoint
-from vision.training.finetuning import ResNetPlan
+from vision.training.finetuning import BackbonePlan
 from vision.training.loop import Fit, Trainer, fit
 from vision.training.recipes import LayerPlan, describe_model
 
@@ -20,6 +20,7 @@ PLAIN = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01}
 CNN = {"architecture": "three-layer-cnn", "first_filters": 4, "second_filters": 4, "dropout": 0.5}
 RECIPES: dict[str, dict[str, Any]] = {
     "all knobs": {
+        "architecture": "resnet18",
         "weights": "none",
         "optimizer": "adamw",
         "schedule": "one-cycle",
@@ -32,6 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "body_learning_rate": 0.001,
     },
     "cached features": {
+        "architecture": "resnet18",
         "weights": "none",
         "optimizer": "adam",
         "flip": True,
@@ -47,13 +49,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 def run(recipe: str, checkpoint: Checkpoint | None = None) -> Fit:
     values = PLAIN | RECIPES[recipe]
     plan: LayerPlan
-    if "architecture" in values:
+    if "weights" not in values:
         params: Any = SCHEMAS[values["architecture"]].model_validate(values)
         spec = describe_model(values["architecture"], params, TRAIN, **params.get_options())
         plan = LayerPlan()
     else:
         params = FinetuneParams.model_validate(values)
-        spec, plan = describe_model("resnet18", params, TRAIN), ResNetPlan(params)
+        spec, plan = describe_model("resnet18", params, TRAIN), BackbonePlan(params)
     torch.manual_seed(0)
     return fit(build_model(spec), spec, TRAIN, VAL, params, 0, plan, checkpoint)
 

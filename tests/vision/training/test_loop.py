@@ -5,13 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from tests.conftest import make_image_set
 from vision.base.errors import ParamsError, TrainingError
-from vision.base.params import check_section
+from vision.base.sections import check_section
 from vision.models.networks import ModelSpec, build_model
 from vision.schema.recipes import TrainParams
-from vision.training.loop import Epoch, Fit, average_weights, find_best, fit
+from vision.training.loop import (
+    Epoch,
+    Fit,
+    Trainer,
+    average_weights,
+    find_best,
+    fit,
+    measure_macro_f1,
+)
 from vision.training.recipes import LayerPlan, describe_model
 
 TRAIN, VAL = make_image_set(12), make_image_set(4, seed=1)
@@ -61,6 +70,83 @@ def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy() -> Non
     assert find_best(history).epoch == 2
 
 
+@pytest.mark.parametrize(("by", "epoch"), [("accuracy", 2), ("macro_f1", 3), ("loss", 1)])
+def test_the_best_epoch_is_that_of_the_figure_that_a_recipe_chooses_by(by: str, epoch: int) -> None:
+    figures = [(0.1, 0.5, 0.3), (0.2, 0.75, 0.4), (0.3, 0.6, 0.5)]  # loss, accuracy, macro F1
+    history = [Epoch(k + 1, 1.0, 1.0, *each) for k, each in enumerate(figures)]
+    assert find_best(history, by).epoch == epoch
+
+
+def test_macro_f1_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 4, (2, 60))
+    labels[labels == 3] = 2  # a class that is predicted and not there
+    there = np.unique(labels)
+    expected = f1_score(labels, predicted, labels=there, average="macro")
+    found = measure_macro_f1(torch.from_numpy(predicted), torch.from_numpy(labels))
+    assert found == pytest.approx(expected)
+
+
+def test_macro_f1_stands_in_the_history_where_it_is_chosen_by() -> None:
+    result, _ = run(select_by="macro_f1")
+    assert all(epoch.val_macro_f1 is not None for epoch in result.history)
+    assert run()[0].history[0].val_macro_f1 is None
+
+
+def test_a_training_that_no_longer_improves_ends() -> None:
+    result, _ = run(epochs=20, patience=2)
+    assert result.best.val_accuracy == 1.0
+    assert len(result.history) == result.best.epoch + 2
+    assert len(run(epochs=6)[0].history) == 6
+
+
+def test_pieces_of_a_batch_give_what_the_batch_does() -> None:
+    options = {"label_smoothing": 0.1, "balance": "loss"}
+    (whole, _), (pieces, _) = run(**options), run(**options, accumulate=3)
+    assert pieces.history[-1].train_loss == pytest.approx(whole.history[-1].train_loss)
+    for key, value in whole.last_state.items():
+        torch.testing.assert_close(value, pieces.last_state[key])
+
+
+def test_a_clipped_gradient_moves_the_weights_no_further_than_it_may() -> None:
+    options = {"epochs": 1, "batch_size": len(TRAIN)}
+    params = TrainParams.model_validate(PLAIN | options)
+    spec = describe_model("two-layer-fc", params, TRAIN, hidden_units=16)
+    torch.manual_seed(0)
+    start = build_model(spec).state_dict()
+
+    def move(**changes: Any) -> float:
+        state = run(**options, **changes)[0].last_state
+        return sum(float((state[key] - start[key]).square().sum()) for key in start) ** 0.5
+
+    assert move(clip_norm=0.01) == pytest.approx(0.1 * 0.01, rel=1e-3)  # rate times norm
+    assert move(clip_norm=1e6) == move() > 0.01
+
+
+@pytest.mark.parametrize("way", ["loss", "sampling"])
+def test_rare_classes_count_as_much_as_common_ones(way: str) -> None:
+    few = replace(TRAIN, indices=np.flatnonzero((TRAIN.labels > 0) | (np.arange(36) == 0)))
+    params = TrainParams.model_validate(PLAIN | {"balance": way})
+    spec = describe_model("two-layer-fc", params, few, hidden_units=16)
+    trainer = Trainer(build_model(spec), spec, few, params, 0, LayerPlan())
+    labels = torch.from_numpy(few.get_labels())
+    if way == "sampling":
+        drawn = torch.cat([labels[trainer._draw_order()] for _ in range(40)])
+        shares = torch.bincount(drawn) / len(drawn)
+        assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.07)
+    else:
+        sums = trainer.class_weights * torch.bincount(labels)
+        assert sums.tolist() == pytest.approx([len(few) / 3] * 3)
+
+
+def test_mixed_images_are_learnt_and_go_on_bit_for_bit() -> None:
+    options = {"mixup": 0.4, "cutmix": 1.0, "epochs": 5}
+    result, _ = run(**options)
+    assert result.best.val_accuracy == 1.0
+    again, _ = run(**options)
+    assert again.history == result.history
+
+
 def test_the_kept_weights_are_those_of_the_best_epoch() -> None:
     result, spec = run(epochs=4, learning_rate=0.5)
     model = build_model(spec)
@@ -79,6 +165,12 @@ def test_a_loss_that_is_not_finite_ends_training() -> None:
 def test_the_first_loss_of_an_untrained_network_is_that_of_guessing() -> None:
     result, _ = run(epochs=1, learning_rate=1e-9)
     assert result.history[0].train_loss == pytest.approx(math.log(3), abs=0.4)
+
+
+def test_the_loss_in_training_is_that_without_label_smoothing() -> None:
+    still = {"epochs": 1, "batch_size": len(TRAIN), "learning_rate": 1e-9}
+    (smoothed, _), (plain, _) = run(label_smoothing=0.5, **still), run(**still)
+    assert smoothed.history[0].train_loss == plain.history[0].train_loss
 
 
 def test_batches_larger_than_the_data_are_one_batch() -> None:

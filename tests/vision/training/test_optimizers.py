@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vision.base.errors import ParamsError
-from vision.base.params import check_section
+from vision.base.sections import check_section
 from vision.schema.recipes import OptimizerParams
 from vision.training.optimizers import build_optimizer, build_schedule
 

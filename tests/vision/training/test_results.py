@@ -13,6 +13,7 @@ from vision.training.recipes import describe_model
 from vision.training.results import save_training
 
 PLAIN = {
+    "architecture": "resnet18",
     "weights": "none",
     "epochs": 1,
     "batch_size": 8,
@@ -21,7 +22,7 @@ PLAIN = {
     "schedule": "cosine",
 }
 FIRST_KNOBS = {
-    *PLAIN,
+    *(PLAIN.keys() - {"architecture"}),
     *("momentum", "nesterov", "weight_decay", "label_smoothing", "crop_padding_px", "flip"),
     *("test_flip", "input_px", "precision", "train_from", "head_epochs"),
 }

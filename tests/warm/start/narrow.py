@@ -16,8 +16,10 @@ DRAWN_BY = ("constant_", "kaiming_normal_", "kaiming_uniform_", "uniform_")
 def replace(module: Any) -> None:
     """Put it into torchvision.models.resnet."""
 
+    from torchvision.models._api import BUILTIN_MODELS
+
     class NarrowResNet18(module.ResNet):  # type: ignore[misc]
-        def __init__(self, num_classes: int = 1000) -> None:
+        def __init__(self, num_classes: int = 1000, weights: Any = None) -> None:
             with _drawing():
                 super().__init__(module.BasicBlock, [2, 2, 2, 2], num_classes=num_classes)
                 self.fc = nn.Linear(512 // NARROWER, num_classes)
@@ -25,7 +27,10 @@ def replace(module: Any) -> None:
         def _make_layer(self, block: Any, planes: int, *args: Any, **options: Any) -> Any:
             return super()._make_layer(block, planes // NARROWER, *args, **options)
 
-    module.resnet18 = NarrowResNet18
+    # By this torchvision finds what the pretrained weights are.
+    NarrowResNet18.__init__.__annotations__["weights"] = module.ResNet18_Weights
+    NarrowResNet18.__module__ = module.__name__  # by which torchvision lists its models
+    module.resnet18 = BUILTIN_MODELS["resnet18"] = NarrowResNet18
 
 
 def _drawing() -> AbstractContextManager[Any]:

@@ -1,0 +1,55 @@
+"""The front matter of the model card, which the Hugging Face Hub reads."""
+
+from typing import Any
+
+import yaml
+
+from vision.report.runs import Results
+from vision.report.words import describe_source
+
+LICENSE = "apache-2.0"  # the project's own, which the weights that it trains come under
+BASE_MODEL = "timm/resnet18.tv_in1k"  # torchvision's ImageNet weights of ResNet18, on the Hub
+DATA_SETS = {"cifar10": "uoft-cs/cifar10"}  # source -> its name on the Hub
+TAGS = ["image-classification", "resnet", "dvc", "prefect"]
+
+
+def describe_for_hub(results: Results) -> str:
+    """Return the chosen model's license, data set, base model, tags and results as YAML.
+
+    What the Hub does not have, such as a user's own images, is left out.
+    """
+    run, source = results.best, results.images.manifest["source"]
+    facts: dict[str, Any] = {
+        "license": LICENSE,
+        "library_name": "pytorch",
+        "pipeline_tag": "image-classification",
+        "tags": [tag for tag in TAGS if tag != "resnet" or run.training["family"] == "finetune"],
+        "metrics": ["accuracy", "f1"],
+    }
+    if source in DATA_SETS:
+        facts["datasets"] = [DATA_SETS[source]]
+    if (run.training["pretrained"] or {}).get("weights") == "imagenet":
+        facts["base_model"] = BASE_MODEL
+        facts["base_model_relation"] = "finetune"
+    facts["model-index"] = [{"name": run.name, "results": [_describe_result(results)]}]
+    return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _describe_result(results: Results) -> dict[str, Any]:
+    run, source = results.best, results.images.manifest["source"]
+    values = {
+        "accuracy": ("Test accuracy", run.metrics["accuracy"]),
+        "f1": ("Macro F1", run.metrics["macro_avg"]["f1"]),
+    }
+    return {
+        "task": {"type": "image-classification"},
+        "dataset": {
+            "name": describe_source(results.images),
+            "type": DATA_SETS.get(source, source),
+            "split": "test",
+        },
+        "metrics": [
+            {"type": kind, "name": name, "value": round(value, 4)}
+            for kind, (name, value) in values.items()
+        ],
+    }
