@@ -197,11 +197,11 @@ def check_metric(metric: str, params: Mapping[str, Any], root: Path, chooses: bo
         raise ParamsError(
             f"there is no metric {metric}: write models.NAME.val_accuracy, NAME one of {names}"
         )
-    known = _list_fields(root, chooses)
-    if known and field not in known:
+    known, (plain, mean, _) = _list_fields(root, chooses), field.partition("_mean")
+    if known and not {field, plain} & {*known}:
         raise ParamsError(f"there is no metric {metric}: models.{name} has {', '.join(known)}")
     recipe = next(params[section][name] for section in RECIPES if name in params[section])
-    if "_mean" in field and not recipe.get("repeats"):
+    if mean and not recipe.get("repeats"):
         raise ParamsError(f"there is no metric {metric}: {name} has no repeats to take a mean of")
 
 

@@ -65,8 +65,8 @@ def test_stages_and_jobs_that_cannot_be_are_refused(root: Path) -> None:
         "finetune.paper.label_smoothing=0.1",
         "+finetune.paper.label_smoothing=0.1",
         "++finetune.paper.label_smoothing=0.1",
-        "~finetune.tuned.repeats",
-        "~finetune.tuned.repeats=2",
+        "~finetune.tuned.test_shift_px",
+        "~finetune.tuned.test_shift_px=1",
         "~finetune.large",
         "finetune.tuned={epochs: 1}",
         "+finetune.mine={architecture: resnet18, weights: none, optimizer: adam, learning_rate: 1, "
