@@ -1,4 +1,4 @@
-"""Images, split and weights for benchmarks.gpu: prepared where scikit-learn is, read without it.
+"""Images, split and weights for benchmarks.gpu: prepared where the project is installed, read without it.
 
 FOLDER/data/
     labels.npy, train.npy, val.npy, test.npy    as in data/raw and data/split
@@ -61,12 +61,16 @@ class Stock:
 
 
 def prepare(folder: Path, with_files: bool = True) -> None:
-    """Split CIFAR-10 as the pipeline does, and write what the other machine cannot compute.
+    """Split CIFAR-10 by a hash of the pixels, and write what the other machine cannot compute.
+
+    The pipeline hashes an image's file: the shares are the same, train and val are other images.
 
     Args:
         with_files: copy the archive and the weights as well.
     """
-    from vision.data.sources import open_cifar10  # these need scikit-learn
+    from vision.data.sources import (
+        open_cifar10,  # here alone: the other machine lacks what they import
+    )
     from vision.data.splits import key_images, split_images
     from vision.data.storing import describe
     from vision.schema.split import SplitParams
