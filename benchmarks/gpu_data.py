@@ -1,4 +1,4 @@
-"""Images, split and weights for benchmarks.gpu: prepared where the project is installed, read without it.
+"""Images, split and weights for benchmarks.gpu: prepared by the installed project, read without it.
 
 FOLDER/data/
     labels.npy, train.npy, val.npy, test.npy    as in data/raw and data/split

@@ -198,7 +198,7 @@ def check_metric(metric: str, params: Mapping[str, Any], root: Path, chooses: bo
             f"there is no metric {metric}: write models.NAME.val_accuracy, NAME one of {names}"
         )
     known, (plain, mean, _) = _list_fields(root, chooses), field.partition("_mean")
-    if known and not {field, plain} & {*known}:
+    if known and field not in known and plain not in known:
         raise ParamsError(f"there is no metric {metric}: models.{name} has {', '.join(known)}")
     recipe = next(params[section][name] for section in RECIPES if name in params[section])
     if mean and not recipe.get("repeats"):

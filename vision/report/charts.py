@@ -21,7 +21,6 @@ from vision.report.runs import Results, Run
 
 MAX_POINTS = 200  # of a long curve
 FILLED = 7  # series of images that differ by colour; as many more are rings
-MAPPED = "mapped"  # the images of the map, in what `explain` leaves
 
 Chart = dict[str, Any]
 
@@ -174,9 +173,7 @@ def chart_thresholds(results: Results, ranked: dict[str, Ranking]) -> Chart:
 
 def chart_map(results: Results) -> Chart:
     """Show each image that the best model's map has, by its class if they are few, and if right."""
-    run = results.best
-    positions, places = np.array(run.explained[MAPPED]), run.places
-    labels, right = results.images.test_labels[positions], results.score(run).right[positions]
+    _, places, labels, right = results.mapped
     groups = {"right or wrong": {"right": right, "wrong": ~right}}
     if len(results.images.classes) <= 2 * FILLED:
         classes = enumerate(results.images.classes)

@@ -18,7 +18,7 @@ from vision.evaluation.calibration import N_BINS, trace_coverage
 from vision.evaluation.gallery import Mistake
 from vision.evaluation.similarity import order_classes
 from vision.evaluation.thresholds import Ranking
-from vision.report.charts import FILLED, MAPPED
+from vision.report.charts import FILLED
 from vision.report.deciding import rank_positives
 from vision.report.paper import find_claim
 from vision.report.runs import IMAGES_MARK, WEIGHTS_MARK, Results, Run
@@ -355,8 +355,7 @@ def _draw_heat(results: Results, run: Run, axes: Axes, position: int, heat: np.n
 def draw_map(results: Results) -> Figure:
     """Draw a point for each image that the best model's map has, and a cross where it is wrong."""
     run, n_classes = results.best, len(results.images.classes)
-    positions, places = np.array(run.explained[MAPPED]), run.places
-    labels, right = results.images.test_labels[positions], results.score(run).right[positions]
+    _, places, labels, right = results.mapped
     figure = Figure(figsize=(WIDTH, 6.4))
     axes = figure.subplots()
     has_classes = n_classes <= 2 * FILLED

@@ -2,7 +2,7 @@
 
 from vision.evaluation.gallery import Sheet, make_sheet
 from vision.report.blocks import Block, Map, Picture, Section, Text
-from vision.report.charts import MAPPED, chart_map
+from vision.report.charts import chart_map
 from vision.report.runs import Results
 
 SHEET = "map of images"  # name of the sheet; no recipe can be called so
@@ -28,6 +28,6 @@ def build_map(results: Results) -> Section:
 
 def draw_map_sheet(results: Results) -> Sheet:
     """Return the images of the map, in the order of its points."""
-    positions = results.best.explained[MAPPED]
+    positions = results.mapped.positions.tolist()
     describe = results.describe(results.best)
     return make_sheet(results.images.read_test, {(0, 0): positions}, describe)

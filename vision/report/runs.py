@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -133,6 +133,15 @@ class Run:
         )
 
 
+class Mapped(NamedTuple):
+    """The test images that are laid out on the map of the best model."""
+
+    positions: np.ndarray  # (n,) among the test images
+    places: np.ndarray  # (n, 2) float32 in 0..1
+    labels: np.ndarray  # (n,) int64
+    right: np.ndarray  # (n,) bool: whether the model is
+
+
 @dataclass(frozen=True)
 class Results:
     images: Images
@@ -231,6 +240,12 @@ class Results:
             return None
         bounds = bound_share(int(right.sum()), len(right), run.metrics["confidence"])
         return Mean(float(right.mean()), *bounds)
+
+    @property
+    def mapped(self) -> Mapped:
+        positions = np.array(self.best.explained["mapped"])
+        labels, right = self.images.test_labels[positions], self.score(self.best).right[positions]
+        return Mapped(positions, self.best.places, labels, right)
 
     @cached_property
     def slices(self) -> list[Slice]:
