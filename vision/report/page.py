@@ -21,6 +21,7 @@ from vision.report.blocks import (
     Chart,
     Difference,
     Items,
+    Map,
     Matrix,
     Picture,
     Report,
@@ -545,7 +546,7 @@ def render_html(
         "uris": {file: _inline("png", png) for file, png in figures.items()},
         "photos": {name: {"uri": _inline("jpeg", s.jpeg)} for name, s in sheets.items()},
         "describe_cells": partial(_describe_cells, sheets=sheets),
-        "describe_sheet": lambda name: _describe_sheet(sheets.get(name)),
+        "describe_chart": partial(_describe_chart, sheets=sheets),
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup(
             "\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in SCRIPTS)
@@ -575,6 +576,13 @@ def _describe_cells(block: Matrix | Difference, sheets: Mapping[str, Sheet]) -> 
         rows[i] += [int(j), int(block.counts[i, j])]
     facts = {"name": block.sheet, "label": block.label, "classes": block.classes}
     return facts | {"rows": rows, "order": block.order} | _describe_sheet(sheets.get(block.sheet))
+
+
+def _describe_chart(block: Chart | Map, sheets: Mapping[str, Sheet]) -> dict[str, Any]:
+    """Return what charts.js reads."""
+    if isinstance(block, Chart):
+        return block.data
+    return block.data | {"name": block.sheet} | _describe_sheet(sheets.get(block.sheet))
 
 
 def _describe_sheet(sheet: Sheet | None) -> dict[str, Any]:

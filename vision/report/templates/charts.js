@@ -72,7 +72,7 @@ class Chart {
     const all = this.data.views[this.view].series;
     const names = new Map(all.filter(({ kind, name }) => kind !== name).map((line) => [line.name, line]));
     const kinds = new Map(all.filter(({ kind }) => kind).map((line) => [line.kind, line]));
-    for (const [label, group, isKind] of [[this.data.mark === "image" ? "Groups" : "Models", names, false], ["Kinds", kinds, true]]) {
+    for (const [label, group, isKind] of [["Models", names, false], ["Kinds", kinds, true]]) {
       if (group.size + (isKind ? 0 : kinds.size) < 2 || (this.data.mark === "bar" && !isKind)) continue;
       const buttons = [...group].map(([name, line]) => this.makeSwitch(name, isKind && names.size > 1 ? { ...line, colour: -1 } : line));
       this.switches.append(make("span", { role: "group", "aria-label": label }, ...buttons));
