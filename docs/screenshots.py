@@ -51,10 +51,10 @@ def draw_plan(project: Path) -> None:
 def photograph_cell(page: Page) -> None:
     """Press the wrong cell with the most images and save its matrix with them."""
     cells = page.locator(".cells:not(.difference) td.bad:not(:empty)")
-    counts = [int(text.replace(",", "")) for text in cells.all_inner_texts()]
+    counts = [int(text.replace(",", "")) for text in cells.all_text_contents()]
     cell = cells.nth(counts.index(max(counts)))
     cell.click()
-    figure = page.locator("figure").filter(has=cell)
+    figure = cell.locator("xpath=ancestor::figure")
     figure.evaluate(f"figure => figure.style.width = '{CELL_PX}px'")
     figure.screenshot(path=PICTURES / "cell.png")
 
