@@ -29,7 +29,7 @@ PARAMS = (
     ("robustness.images", "5 6.0 06"),
     ("robustness.batch_size", "4 064 64.0"),
     ("explain.images", "2 1.0 true 01"),
-    ("explain.mapped", "20 30 2 3"),
+    ("explain.mapped", "20 30 3 4"),
     ("duplicates.deviations", "9 6.0 06 20"),
     ("duplicates.min_correlation", "0.5 0.80 1"),
     ("plot.dpi", "60 50.0 050"),
