@@ -1,11 +1,13 @@
-"""Train in one process for each GPU, or in one process where there is none, from checkpoints."""
+"""Train from checkpoints: in one process, or one for each GPU of one machine or several."""
 
 from collections.abc import Callable
 
 from stages import worker
 from stages.declared import read_declared
-from vision.base.distributed import count_wanted, is_worker, launch
+from vision.base.distributed import is_worker, require_same
 from vision.base.fingerprint import find_decisive
+from vision.base.launching import count_wanted, launch
+from vision.base.nodes import read_nodes
 from vision.schema.recipes import TrainParams
 from vision.training.checkpoints import Checkpoint, Checkpoints, open_checkpoint
 
@@ -19,18 +21,21 @@ def run_training(
         train: takes the name of a recipe, and the checkpoints of its seeds.
 
     Raises:
-        ParamsError: PIPELINE_PROCESSES is no number above 0.
+        ParamsError: PIPELINE_PROCESSES, PIPELINE_NODES or PIPELINE_RENDEZVOUS cannot be used.
+        TrainingError: the machines do not find each other, or differ in what they train on.
         SystemExit: another process failed, and has said why.
     """
-    count = 1 if is_worker() else count_wanted()
-    if count > 1:
-        if status := launch(count, worker.__name__, [stage, name]):
-            raise SystemExit(status)
-        return
+    if not is_worker():
+        count, nodes = count_wanted(), read_nodes()
+        if count > 1 or nodes.are_several:
+            if status := launch(count, worker.__name__, [stage, name], nodes):
+                raise SystemExit(status)
+            return
     inputs = find_decisive(read_declared(stage, name).deps, {})
 
     def open_for(seed: int) -> Checkpoint:
         decisive = inputs | find_decisive((), recipe.get_decisive(seed))
+        require_same(decisive)
         return open_checkpoint(f"{name}-seed-{seed}", decisive)
 
     train(name, open_for)

@@ -2,124 +2,93 @@
 
 All processes draw the same order and the same augmentation. Each takes its share of every batch;
 gradients are added up over all, and batch norm sees the statistics of the whole batch. In one
-process nothing here does anything.
+process nothing here does anything. vision/base/launching.py starts them.
 """
 
 import io
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
-from vision.base.death_signal import end_with_parent
-from vision.base.errors import ParamsError
-from vision.base.processor import count_cores
-from vision.base.variables import read_variable
+from vision.base.errors import TrainingError
 
-PROCESSES = "PIPELINE_PROCESSES"  # environment variable: how many; by default one for each GPU
-
-WORKER = "PIPELINE_WORKER"  # set in the processes that `launch` starts
+WORKER = "PIPELINE_WORKER"  # set in the processes that `launch` starts: who started them
 ELASTIC = "TORCHELASTIC_RUN_ID"  # torchrun sets it in those that it starts
 
-KILL_WITH_PARENT = partial(end_with_parent, signal.SIGKILL)
-
-
-def count_wanted() -> int:
-    """Return how many processes a training should have.
-
-    Raises:
-        ParamsError: PIPELINE_PROCESSES is no number above 0.
-    """
-    text = read_variable(PROCESSES) or str(max(1, torch.cuda.device_count()))
-    if not text.isdigit() or not int(text):
-        raise ParamsError(f"{PROCESSES} is {text!r}; give a number of processes, 1 or more")
-    return int(text)
+LOST = 75  # exit status of a process that others have left: EX_TEMPFAIL of sysexits.h
+PATIENCE = timedelta(minutes=10)  # for another process that says nothing, but has not left
+LEFT = ("Connection", "Read error", "Write error", "Broken pipe", "Timed out", "closed")
+SHOWN = 3  # of the differing inputs that an error names
 
 
 def is_worker() -> bool:
-    """Say whether `launch` or torchrun started this process.
+    """Say whether `launch` or torchrun started this process, as one of several.
 
-    Both set what torch's env:// reads; but platforms set WORLD_SIZE, too, for programs of theirs.
+    torchrun sets what torch's env:// reads; but platforms set WORLD_SIZE, too, for their programs.
     """
     return WORKER in os.environ or ELASTIC in os.environ
 
 
-def launch(count: int, module: str, arguments: list[str]) -> int:
-    """Run `python -m module` in `count` processes and return the exit status.
-
-    torchrun would give each a session of its own, in which it outlives a stage that is killed.
-    These stay in the stage's process group, and Linux ends them when the stage ends.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    threads = max(1, count_cores() // count)
-    shared = {"OMP_NUM_THREADS": str(threads)} | os.environ
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    shared |= {WORKER: str(os.getpid())}
-    command = [sys.executable, "-m", module, *arguments]
-    workers = [
-        subprocess.Popen(
-            command,
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            preexec_fn=partial(end_with_parent, signal.SIGKILL)
-            if sys.platform == "linux"
-            else None,
-        )
-        for rank in range(count)
-    ]
-    try:
-        return _wait(workers)
-    finally:
-        for worker in workers:
-            worker.kill()  # files are written whole or not at all
-            worker.wait()
-
-
-def _wait(workers: list[subprocess.Popen[bytes]]) -> int:
-    """Return the first status that is not 0; the others would wait for that worker in vain."""
-    while True:
-        statuses = [worker.poll() for worker in workers]
-        failed = [status for status in statuses if status]
-        if failed or None not in statuses:
-            return failed[0] if failed else 0
-        time.sleep(0.05)
-
-
 @contextmanager
 def join_processes() -> Iterator[None]:
-    """Meet the other processes, of which the first alone writes to standard error; then leave."""
+    """Meet the other processes, as the environment says; then leave.
+
+    Of those on one machine the first alone writes to standard error.
+
+    Raises:
+        SystemExit: another process has ended or cannot be reached.
+    """
     if not is_worker():
         yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
     try:
+        distributed.init_process_group(backend, timeout=PATIENCE)
+        if is_first() and count_nodes() > 1:
+            print(f"{count_processes()} processes on {count_nodes()} machines", flush=True)
         # An exception that run_stage does not know passes, and is printed by any process.
         with nullcontext() if is_first() else redirect_stderr(io.StringIO()):
             yield
+    except RuntimeError as error:
+        if not has_left(error):
+            raise
+        if is_first():
+            print("note: another process of this training has ended", file=sys.stderr, flush=True)
+        os._exit(LOST)  # without waiting for it
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def has_left(error: RuntimeError) -> bool:
+    """Say whether this is what gloo or NCCL raise when another process ends."""
+    text = str(error)
+    is_of_gloo = "gloo" in text and any(word in text for word in LEFT)
+    return isinstance(error, distributed.DistError) or is_of_gloo
 
 
 def count_processes() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def count_nodes() -> int:
+    """Return the number of machines; torchrun notes it."""
+    return int(os.environ.get("GROUP_WORLD_SIZE", 1)) if distributed.is_initialized() else 1
+
+
 def is_first() -> bool:
-    """Say whether this process is the one that prints and writes."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    """Say whether this process is the one of its machine that prints and writes."""
+    return not distributed.is_initialized() or int(os.environ.get("LOCAL_RANK", 0)) == 0
 
 
 def take_share(count: int) -> slice:
@@ -130,69 +99,67 @@ def take_share(count: int) -> slice:
     return slice(rank * count // n, (rank + 1) * count // n)
 
 
-def add_up(tensors: Iterable[Tensor]) -> None:
-    """Add each tensor, in place, to its like in the other processes."""
-    parts = list(tensors)
-    if count_processes() == 1 or not parts:
-        return
-    flat = torch.cat([part.reshape(-1) for part in parts])
-    distributed.all_reduce(flat)
-    for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
-        part.copy_(total.view(part.shape))
+def add_up(tensor: Tensor) -> None:
+    """Add a tensor, in place, to its like in the other processes."""
+    if count_processes() > 1:
+        distributed.all_reduce(tensor)
 
 
-def synchronise_batch_norms(model: nn.Module) -> None:
-    """Let every batch norm of a network see the whole batch, if there are several processes."""
-    if count_processes() == 1:
-        return
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = WholeBatchNorm
+def require_same(inputs: Mapping[str, str]) -> None:
+    """See that all processes train on the same.
 
+    Args:
+        inputs: hashes of what decides the result, by name.
 
-class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
-
-    @staticmethod
-    def forward(_: Any, part: Tensor) -> Tensor:
-        total = part.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        return _Sum.forward(_, gradient)
-
-
-class WholeBatchNorm(nn.BatchNorm2d):
-    """A batch norm over the batch of all processes, whose shares may differ and be empty.
-
-    torch's SyncBatchNorm does this on GPUs alone.
+    Raises:
+        TrainingError: one has others.
     """
+    found: list[Any] = [inputs] * count_processes()
+    if len(found) > 1:
+        distributed.all_gather_object(found, dict(inputs))
+    names = sorted({name for each in found for name in each.items() ^ found[0].items()})
+    if differing := sorted({name for name, _ in names}):
+        more = f" and {len(differing) - SHOWN} more" * (len(differing) > SHOWN)
+        raise TrainingError(
+            f"the machines of this training differ in {', '.join(differing[:SHOWN])}{more}: "
+            "give all of them the same commit, params and data"
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        values = x.float()
-        count = torch.tensor([values.numel() / values.shape[1]], device=x.device)
-        sums = _Sum.apply(torch.cat([values.sum((0, 2, 3)), count]))
-        n, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
-        centred = values - mean[:, None, None]
-        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / n
-        self._note(mean.detach(), variance.detach() * n / (n - 1))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        scaled: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
-        return scaled.to(x.dtype)
 
-    @torch.no_grad()
-    def _note(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics, as torch's batch norm does."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum or 0.0)
-        self.running_var.lerp_(variance, self.momentum or 0.0)
+def take_newest(state: dict[str, Any] | None, age: int) -> dict[str, Any] | None:
+    """Return the state of the process that has come furthest: machines have files of their own.
+
+    Args:
+        state: this process's, or None.
+        age: how far it has come; 0 where there is none.
+    """
+    if count_processes() == 1:
+        return state
+    ages: list[Any] = [0] * count_processes()
+    distributed.all_gather_object(ages, age)
+    source = ages.index(max(ages))
+    box = [state if distributed.get_rank() == source else None]
+    distributed.broadcast_object_list(box, src=source)
+    return box[0]
+
+
+def share_gradients(network: nn.Module) -> nn.Module:
+    """Return the network such that its gradients are the mean of those of all processes.
+
+    For an epoch: as with each new one, the order in which gradients are added up does not then
+    depend on whether the training was ended in between.
+    """
+    if count_processes() == 1:
+        return network
+    return DistributedDataParallel(network, forward_sync_buffers=False)
+
+
+def gathering_gradients(network: nn.Module, is_last: bool) -> AbstractContextManager[Any]:
+    """Let the last of a batch's pieces fetch the gradients of the other processes, for all."""
+    if is_last or not isinstance(network, DistributedDataParallel):
+        return nullcontext()
+    waiting: AbstractContextManager[Any] = network.no_sync()
+    return waiting
 
 
 def measure_loss(

@@ -7,7 +7,7 @@ from itertools import product
 
 import torch
 
-from vision.base.distributed import count_processes
+from vision.base.distributed import count_nodes, count_processes
 from vision.base.processor import count_cores, read_cpu_kind, read_cpu_name
 
 BF16_SIDE = 256  # of the matrices that are multiplied to see what bf16 gives
@@ -46,8 +46,8 @@ def measure_bf16_gain() -> float:
 
 
 def _describe_device() -> str:
-    n = count_processes()
+    n, machines = count_processes(), f"{count_nodes()} machines, each " * (count_nodes() > 1)
     if torch.cuda.is_available():
-        return f"{n}x {torch.cuda.get_device_name()}"
-    share = f"{n} processes on " * (n > 1)
+        return f"{machines}{n // count_nodes()}x {torch.cuda.get_device_name()}"
+    share = f"{n} processes on {machines}" * (n > 1)
     return f"{share}{count_cores()} CPU cores ({read_cpu_name()})"

@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vision.base.batch_norms import synchronise_batch_norms
 from vision.base.distributed import (
     add_up,
+    count_processes,
+    gathering_gradients,
     is_first,
     measure_loss,
-    synchronise_batch_norms,
+    share_gradients,
+    take_newest,
     take_share,
 )
 from vision.base.errors import TrainingError
@@ -66,6 +70,7 @@ class Piece(NamedTuple):
     labels: Tensor  # (B,) int64
     others: Tensor | None = None  # (B,) int64, of the images that are mixed into these
     others_share: float = 0.0
+    is_last: bool = True  # of its batch
 
 
 @dataclass(frozen=True)
@@ -123,12 +128,13 @@ def fit(
     trainer = Trainer(model, spec, train, params, seed, plan or LayerPlan())
     checkpoint = checkpoint or Checkpoint()
     progress = Progress()
-    if saved := checkpoint.load():
+    own = checkpoint.load()
+    if saved := take_newest(own, len(own["history"]) if own else 0):
         trainer.set_state(saved.pop("trainer"))
         progress = Progress.from_dict(saved)
         if is_first():
-            done = len(progress.history)
-            print(f"going on after epoch {done}/{params.epochs}, found in {checkpoint.path}")
+            done, place = len(progress.history), checkpoint.path if own else "another machine"
+            print(f"going on after epoch {done}/{params.epochs}, found in {place}", flush=True)
     earlier = progress.seconds
     for number in range(len(progress.history) + 1, params.epochs + 1):
         if has_stalled(progress.history, params):
@@ -195,8 +201,8 @@ class Trainer:
     ) -> None:
         self.device = prepare_device()
         check_precision(spec.precision, self.device)
+        model = synchronise_batch_norms(model)
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
-        synchronise_batch_norms(model)
         self.average = average_weights(model, params.ema_decay) if params.ema_decay else None
         self.spec, self.train, self.params, self.plan = spec, train, params, plan
         self.steps_per_epoch = count_batches(len(train), params.batch_size)
@@ -247,6 +253,7 @@ class Trainer:
         """
         self.plan.set_mode(self.model, epoch)
         read, network = self._open(epoch)
+        network = share_gradients(network)
         order = self._draw_order()
         batches: Iterable[Tensor] = split_batches(order, self.params.batch_size)
         if title:
@@ -258,8 +265,8 @@ class Trainer:
             loss, n_right = self.train_step(network, pieces, len(positions))
             loss_sum += loss * len(positions)
             right += n_right
-        add_up([loss_sum])
-        add_up([right])
+        add_up(loss_sum)
+        add_up(right)
         return float(loss_sum) / len(self.train), int(right) / len(self.train)
 
     def _draw_order(self) -> Tensor:
@@ -277,17 +284,17 @@ class Trainer:
         draws = self.augmenter.draw(positions, epoch, self.train.image_px)
         mix = self.augmenter.draw_mix()
         n_pieces, start = min(self.params.accumulate, max(1, len(positions) // 2)), 0
-        for part in positions.tensor_split(n_pieces):
+        for number, part in enumerate(positions.tensor_split(n_pieces), 1):
             share = take_share(len(part))
             rows = slice(start + share.start, start + share.stop)
             start += len(part)
             x, labels = read(positions[rows], draws.take(rows))
             if mix is None:
-                yield Piece(x, labels)
+                yield Piece(x, labels, is_last=number == n_pieces)
                 continue
             others, other_labels = read(positions.roll(1)[rows], draws.roll().take(rows))
             x, kept = mix.apply(x, others)
-            yield Piece(x, labels, other_labels, 1 - kept)
+            yield Piece(x, labels, other_labels, 1 - kept, number == n_pieces)
 
     def train_step(
         self, network: nn.Module, pieces: Iterable[Piece], n_whole: int
@@ -306,15 +313,16 @@ class Trainer:
         self.optimizer.zero_grad()
         loss, right = [], []
         for piece in pieces:
-            with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
-                logits = network(piece.x)
-            logits = logits.float()
-            self._measure(logits, piece, n_whole).backward()
+            with gathering_gradients(network, piece.is_last):
+                with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
+                    logits = network(piece.x)
+                logits = logits.float()
+                # The mean over all processes of what is multiplied so is their sum.
+                (self._measure(logits, piece, n_whole) * count_processes()).backward()
             logits = logits.detach()
             loss.append(measure_loss(logits, piece.labels, n_whole))
             right.append((logits.argmax(1) == piece.labels).sum())
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
-        add_up(weight.grad for weight in weights if weight.grad is not None)
         if self.params.clip_norm:
             nn.utils.clip_grad_norm_(weights, self.params.clip_norm)
         self.optimizer.step()

@@ -37,6 +37,8 @@ def save_trainings(
 ) -> None:
     """Write what each seed gave as soon as it has: of all but the first, the best weights.
 
+    Each machine of a training writes it for itself.
+
     Args:
         facts: are added to the summary of the first.
     """

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.projects import ROOT, run
-from vision.base.distributed import PROCESSES, WORKER, count_wanted, is_worker, launch, take_share
+from vision.base.distributed import WORKER, has_left, is_worker, take_share
 from vision.base.errors import ParamsError
 from vision.base.files import read_json
 from vision.base.kept import CHECKPOINTS
+from vision.base.launching import PROCESSES, count_wanted, launch
 
 
 @pytest.fixture(autouse=True)
@@ -91,24 +92,27 @@ def test_a_platforms_world_size_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> 
     assert launch(2, "timeit", ["-n1", "-r1", code]) == 0
 
 
-SLEEP = ["-n1", "-r1", "import time; time.sleep(60)"]  # for `python -m timeit`
+WAITING = "tests.vision.base.waiting"
 
 
-def test_no_worker_outlives_a_launcher_that_is_killed() -> None:
-    code = f"from vision.base.distributed import launch; launch(2, 'timeit', {SLEEP})"
-    launcher = psutil.Popen([sys.executable, "-c", code])
-    while len(workers := launcher.children()) < 2:
-        time.sleep(0.05)
-    launcher.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs([launcher, *workers], timeout=10)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_a_launcher_that_is_killed_or_told_to_end(number: int) -> None:
+    code = f"from vision.base.launching import launch; launch(2, {WAITING!r}, [])"
+    with psutil.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as launcher:
+        assert sorted(launcher.stdout.readline() for _ in range(2)) == [b"0\n", b"1\n"]
+        workers = launcher.children()
+        launcher.send_signal(number)
+        _, alive = psutil.wait_procs([launcher, *workers], timeout=10)
+    assert len(workers) == 2
     assert not alive
+    assert launcher.returncode == -number
 
 
-def test_a_worker_that_fails_ends_the_others() -> None:
-    fail = "import os; os.environ['RANK'] == '1' and os._exit(3)"
+def test_a_worker_that_fails_ends_the_others(capfd: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
-    assert launch(2, "timeit", ["-s", fail, *SLEEP]) == 3
+    assert launch(2, WAITING, ["1", "3"]) == 3
     assert time.monotonic() - started < 30
+    assert capfd.readouterr().err == ""  # torchrun adds nothing to what it says itself
 
 
 @pytest.mark.slow
@@ -128,3 +132,30 @@ def test_a_stage_trains_in_two_processes_and_says_once_what_is_wrong(changed: Pa
         with pytest.raises(AssertionError) as failed:
             run(changed, "env", f"{PROCESSES}={processes}", *train)
         assert str(failed.value).splitlines()[1:] == [f"error: {said}"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_python")
+def test_processes_that_train_on_different_things_are_refused(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert launch(2, "tests.vision.base.comparing", []) == 1
+    assert capfd.readouterr().err == (
+        "the machines of this training differ in data/split: give all of them the same commit, "
+        "params and data\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer [10.0.0.2]"),
+            True,
+        ),
+        (torch.distributed.DistBackendError("NCCL error"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_process_that_has_left_is_told_from_a_fault(error: RuntimeError, is_so: bool) -> None:
+    assert has_left(error) == is_so
