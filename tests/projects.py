@@ -92,13 +92,13 @@ def commit(project: Path) -> None:
     run(project, "git", "commit", "--quiet", "--message", "Record")
 
 
-def make_project(folder: Path) -> None:
-    """Make a clone with small params, all stages run, and everything committed."""
+def copy_code(folder: Path) -> None:
+    """Make a repository of this project's files as they are here, without results."""
     listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file() and not name.startswith(("reports/", "dvc.lock")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+            shutil.copy(ROOT / name, folder / name)
     (folder / "reports").mkdir()
     shutil.copyfile(ROOT / "reports/.gitignore", folder / "reports/.gitignore")
     for key, value in SMALL.items():
@@ -107,6 +107,11 @@ def make_project(folder: Path) -> None:
     for key in ("user.name", "user.email"):
         run(folder, "git", "config", key, "test@example.org")
     commit(folder)
+
+
+def make_project(folder: Path) -> None:
+    """Make a clone with small params, all stages run, and everything committed."""
+    copy_code(folder)
     repro(folder)
     commit(folder)
 

@@ -18,6 +18,7 @@ from vision.base.errors import PipelineError
 FLOW = "pipeline"
 POOL = "local"
 JOB_TEMPLATE = Path(__file__).with_name("kubernetes-job.json")
+OF_OUR_TEMPLATE = {"claim", "volume"}  # variables: of the one before, of the one now
 POOL_TYPES = {POOL: "process", "kubernetes": "kubernetes"}
 POOL_OPTIONS = {"kubernetes": ("--base-job-template", str(JOB_TEMPLATE))}
 
@@ -134,7 +135,7 @@ def is_to_be_made(client: SyncPrefectClient, name: str) -> bool:
             f"the pool {name} of {client.api_url} is of type {found.type}: {way_out}"
         )
     known: dict[str, Any] = found.base_job_template.get("variables", {}).get("properties", {})
-    return name in POOL_OPTIONS and "claim" in known
+    return name in POOL_OPTIONS and bool(known.keys() & OF_OUR_TEMPLATE)
 
 
 def run_prefect(*arguments: str) -> None:
