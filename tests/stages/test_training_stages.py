@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from stages import evaluate, finetune_resnet, split, train_baselines
@@ -12,6 +13,7 @@ from tests.projects import ROOT
 from vision.base.errors import DataError
 from vision.base.files import read_array, write_array, write_json, write_rows
 from vision.base.params import read_params
+from vision.models.networks import load_model
 
 PARAMS = {
     "seed": 0,
@@ -191,6 +193,30 @@ def test_a_repeat_is_the_training_of_the_next_seed_on_the_same_split(project: Pa
         "test_accuracy": read_metrics(project, "fc")["accuracy"],
     }
     assert rows[1]["seed"] == 2
+
+
+@pytest.mark.parametrize("name", ["whitened-cnn", "whitened-wide"])
+def test_the_recipes_of_whitened_networks_learn_the_colours(project: Path, name: str) -> None:
+    recipe = read_params(ROOT / "params.yaml")["baselines"][name]
+    small = {"widths": [4, 6, 6], "batch_size": 8, "learning_rate": 5, "bias_learning_rate": 0.4}
+    small |= {"crop_padding_px": 1, "cutout_px": 0}
+    (project / "params.yaml").write_text(
+        yaml.safe_dump(PARAMS | {"baselines": {name: recipe | small}})
+    )
+    train_baselines.train(name)
+    evaluate.main(name)
+    summary = json.loads((project / f"data/training/{name}/summary.json").read_text())
+    frozen = summary["parameters"] - summary["trainable_parameters"]
+    assert frozen == 24 * 12 + recipe.get("convolutions", 2) * (
+        4 + 6 + 6
+    )  # and batch norms' scales
+    assert read_metrics(project, name)["accuracy"] == 1.0
+    first, last = (
+        load_model(project / f"data/models/{name}/{which}.safetensors")[0]
+        for which in ("best", "last")
+    )
+    key = "whiten.weight"
+    assert torch.equal(first.get_parameter(key), last.get_parameter(key))
 
 
 def test_the_recipe_for_gpus_runs_on_a_few_small_images(project: Path) -> None:

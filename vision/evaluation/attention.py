@@ -12,9 +12,8 @@ import torch
 from captum.attr import LayerGradCam, Occlusion
 from torch import Tensor, nn
 
-from vision.models.backbones import find_head
 from vision.models.batches import to_input
-from vision.models.networks import ModelSpec
+from vision.models.networks import ModelSpec, find_last_layer
 
 SMALLEST_MAP = 4  # side; a map of one cell would say nothing
 LAYERS = ("layer4", "layer3", "layer2", "layer1")  # of ResNet18, the last first
@@ -52,7 +51,7 @@ def find_last_map(model: nn.Module, spec: ModelSpec) -> Target:
     if spec.architecture.startswith(WITHOUT_MAPS):
         return Target(OCCLUSION, None)
     found: list[str] = []
-    last = find_head(spec.architecture).partition(".")[0]  # what turns maps into classes
+    last = find_last_layer(model, spec).partition(".")[0]  # what turns maps into classes
 
     def note(name: str, module: nn.Module, args: tuple[object, ...], output: Any) -> None:
         if (

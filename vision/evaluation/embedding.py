@@ -8,10 +8,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from vision.data.dataset import ImageSet
-from vision.models.backbones import find_head
 from vision.models.batches import iterate_batches, to_input
 from vision.models.inference import inferring
-from vision.models.networks import ModelSpec
+from vision.models.networks import ModelSpec, find_last_layer
 
 BATCH_SIZE = 100
 PERPLEXITY = 30.0  # about how many neighbours of each image are kept near it
@@ -23,10 +22,7 @@ def compute_features(model: nn.Module, spec: ModelSpec, data: ImageSet) -> np.nd
 
     Maps of a last layer that is a convolution are averaged over their places.
     """
-    if spec.architecture in ("two-layer-fc", "three-layer-cnn"):
-        head = list(model.children())[-1]
-    else:
-        head = model.get_submodule(find_head(spec.architecture))
+    head = model.get_submodule(find_last_layer(model, spec))
     found: list[np.ndarray] = []
 
     def keep(_: nn.Module, args: tuple[Tensor, ...]) -> None:

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from vision.base.files import write_bytes
 from vision.models.backbones import build_backbone, find_head, fit_positions, outlining
+from vision.models.whitened import WhitenedCNN
 
 Channels = tuple[float, ...]  # a value for each of red, green and blue
+HAND_MADE = ("two-layer-fc", "three-layer-cnn", "whitened-cnn")
 METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one key is stable
 
 
@@ -22,7 +24,7 @@ METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one 
 class ModelSpec:
     """All that is needed to rebuild a network and to feed it, stored beside its weights."""
 
-    architecture: str  # two-layer-fc, three-layer-cnn, or a classifier of torchvision
+    architecture: str  # one of HAND_MADE, or a classifier of torchvision
     classes: tuple[str, ...]
     image_px: int  # side of the square that an image is stored as
     input_px: int  # side of the square that the network sees
@@ -88,6 +90,8 @@ def build_model(spec: ModelSpec) -> nn.Module:
             return TwoLayerFC(n_classes, spec.input_px, **spec.options)
         case "three-layer-cnn":
             return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
+        case "whitened-cnn":
+            return WhitenedCNN(n_classes, spec.input_px, **spec.options)
     return build_backbone(spec.architecture, n_classes, spec.input_px, **spec.options)
 
 
@@ -95,6 +99,13 @@ def outline_model(spec: ModelSpec) -> nn.Module:
     """Return the network without values for its weights: no memory, no random numbers."""
     with outlining():
         return build_model(spec)
+
+
+def find_last_layer(model: nn.Module, spec: ModelSpec) -> str:
+    """Return the name of the layer that turns features into classes."""
+    if spec.architecture in HAND_MADE:
+        return [name for name, _ in model.named_children()][-1]
+    return find_head(spec.architecture)
 
 
 def load_backbone(model: nn.Module, spec: ModelSpec, weights: dict[str, Tensor]) -> None:
@@ -114,8 +125,10 @@ def to_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> Mapping[str, Te
     return state
 
 
-def count_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def count_parameters(model: nn.Module, trainable: bool = False) -> int:
+    """Count all weights, or those that train."""
+    weights = model.parameters()
+    return sum(weight.numel() for weight in weights if weight.requires_grad or not trainable)
 
 
 def save_model(path: Path, state: dict[str, Tensor], spec: ModelSpec) -> None:

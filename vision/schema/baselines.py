@@ -1,6 +1,6 @@
-"""The recipes of the two networks that are trained from random weights."""
+"""The recipes of the networks that are trained from random weights."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,9 @@ from vision.base.errors import ParamsError
 from vision.base.params import get_value, read_params
 from vision.base.sections import check_section
 from vision.schema.recipes import TrainParams
+
+Width = Annotated[int, Field(ge=1)]
+WIDTHS = [64, 256, 256]  # of Jordan's airbench94
 
 
 class OneSizeParams(TrainParams):
@@ -23,6 +26,12 @@ class OneSizeParams(TrainParams):
 class TwoLayerFCParams(OneSizeParams):
     architecture: Literal["two-layer-fc"]
     hidden_units: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _check_optimizer(self) -> "TwoLayerFCParams":
+        if self.optimizer == "muon":
+            raise ValueError("optimizer muon is for convolutions, which this network lacks: sgd")
+        return self
 
     def get_options(self) -> dict[str, Any]:
         return {"hidden_units": self.hidden_units}
@@ -40,10 +49,27 @@ class ThreeLayerCNNParams(OneSizeParams):
         return {"filters": filters, "pooling": self.pooling, "dropout": self.dropout}
 
 
-BaselineParams = TwoLayerFCParams | ThreeLayerCNNParams
-SCHEMAS: dict[str, type[TwoLayerFCParams] | type[ThreeLayerCNNParams]] = {
+class WhitenedCNNParams(OneSizeParams):
+    architecture: Literal["whitened-cnn"]
+    # channels after each block
+    widths: list[Width] = Field(WIDTHS, min_length=3, max_length=3)
+    convolutions: Literal[2, 3] = 2  # of a block; of three, the last two have a way around them
+    batch_norm_momentum: float = Field(0.1, gt=0, le=1)  # share of a batch in running statistics
+    whiten_bias_epochs: int = Field(3, ge=0)  # first epochs in which the first layer's bias trains
+
+    def get_options(self) -> dict[str, Any]:
+        return {
+            "widths": self.widths,
+            "convolutions": self.convolutions,
+            "batch_norm_momentum": self.batch_norm_momentum,
+        }
+
+
+BaselineParams = TwoLayerFCParams | ThreeLayerCNNParams | WhitenedCNNParams
+SCHEMAS: dict[str, type[BaselineParams]] = {
     "two-layer-fc": TwoLayerFCParams,
     "three-layer-cnn": ThreeLayerCNNParams,
+    "whitened-cnn": WhitenedCNNParams,
 }
 
 

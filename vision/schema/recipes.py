@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from vision.base.sections import Section
 
+MUON_MOMENTUM = 0.6  # of Jordan's airbench94
 SIDE = Field(ge=8, le=512)
 # What changes how a trained model is used, or how many are trained, and none of their weights.
 APART = frozenset({"repeats", "test_flip", "test_shift_px"})
@@ -44,12 +45,17 @@ class AugmentParams(Section):
 
 
 class OptimizerParams(Section):
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: Literal["sgd", "adam", "adamw", "muon"]  # muon: sgd, but for convolutions
     learning_rate: float = Field(gt=0)  # the peak, where the schedule has one
-    momentum: float = Field(0.0, ge=0, lt=1)  # sgd only
-    nesterov: bool = False  # sgd only
+    # of biases; null: as the others'
+    bias_learning_rate: float | None = Field(None, gt=0, exclude_if=not_)
+    # of the filters of convolutions under muon
+    muon_learning_rate: float | None = Field(None, gt=0, exclude_if=not_)
+    muon_momentum: float = Field(MUON_MOMENTUM, gt=0, lt=1, exclude_if=partial(eq, MUON_MOMENTUM))
+    momentum: float = Field(0.0, ge=0, lt=1)  # sgd and muon only
+    nesterov: bool = False  # sgd and muon only
     weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"  # step by step
+    schedule: Literal["constant", "linear", "cosine", "one-cycle"] = "constant"  # step by step
     # share of the steps in which the rate rises
     warmup: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
     # what the gradient's norm is scaled down to where it is larger
@@ -57,15 +63,25 @@ class OptimizerParams(Section):
 
     @model_validator(mode="after")
     def _check_momentum(self) -> "OptimizerParams":
-        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+        if self.optimizer not in ("sgd", "muon") and (self.momentum or self.nesterov):
             raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimizer}")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         return self
 
     @model_validator(mode="after")
+    def _check_muon(self) -> "OptimizerParams":
+        if self.optimizer == "muon" and not self.muon_learning_rate:
+            raise ValueError("optimizer muon needs a muon_learning_rate, such as 0.1")
+        if self.optimizer != "muon" and (
+            self.muon_learning_rate or self.muon_momentum != MUON_MOMENTUM
+        ):
+            raise ValueError(f"muon_learning_rate and muon_momentum are not for {self.optimizer}")
+        return self
+
+    @model_validator(mode="after")
     def _check_warmup(self) -> "OptimizerParams":
-        if self.warmup and self.schedule == "constant":
+        if self.warmup and self.schedule in ("constant", "linear"):
             raise ValueError("warmup belongs to the schedules cosine and one-cycle")
         return self
 

@@ -13,6 +13,7 @@ from vision.models.backbones import (
     list_parts,
     outline_backbone,
 )
+from vision.models.networks import count_parameters
 from vision.schema.finetune import FinetuneParams
 from vision.training.recipes import LayerPlan
 
@@ -113,6 +114,13 @@ def check_recipe(params: FinetuneParams, image_px: int, key: str) -> None:
         )
     if params.cache_features and not params.architecture.startswith(RESNETS):
         raise ParamsError(f"{key}.cache_features is for ResNets, not for {params.architecture}")
+    if params.optimizer == "muon" and not any(
+        isinstance(layer, nn.BatchNorm2d) for layer in model.modules()
+    ):
+        raise ParamsError(
+            f"{key}.optimizer is 'muon', which gives filters a length of its own: "
+            f"{params.architecture} has no batch norms to make up for it; choose sgd or adamw"
+        )
     if not params.max_pool and not params.architecture.startswith(RESNETS):
         raise ParamsError(f"{key}.max_pool is for ResNets, not for {params.architecture}")
 
@@ -120,4 +128,4 @@ def check_recipe(params: FinetuneParams, image_px: int, key: str) -> None:
 def count_trainable(model: nn.Module, params: FinetuneParams) -> int:
     """Count the weights that train in the last epoch."""
     BackbonePlan(params).set_mode(model, epoch=params.epochs)
-    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return count_parameters(model, trainable=True)

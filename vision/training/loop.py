@@ -34,7 +34,7 @@ from vision.schema.recipes import TrainParams
 from vision.training.augmentation import Augmenter, Draws
 from vision.training.checkpoints import Checkpoint, Checkpoints, forget
 from vision.training.features import Features
-from vision.training.optimizers import build_optimizer, build_schedule
+from vision.training.optimizers import build_optimizer, build_schedule, divide_groups
 from vision.training.recipes import LayerPlan
 
 BEST: dict[str, Callable[["Epoch"], float]] = {  # what is highest at the best epoch
@@ -206,7 +206,8 @@ class Trainer:
         self.average = average_weights(model, params.ema_decay) if params.ema_decay else None
         self.spec, self.train, self.params, self.plan = spec, train, params, plan
         self.steps_per_epoch = count_batches(len(train), params.batch_size)
-        self.optimizer = build_optimizer(plan.group(model), params)
+        groups = divide_groups(plan.group(model), model, params)
+        self.optimizer = build_optimizer(groups, params)
         self.schedule = build_schedule(self.optimizer, params, params.epochs * self.steps_per_epoch)
         self.generator = torch.Generator().manual_seed(seed)
         self.augmenter = Augmenter(params, len(train), self.generator)
@@ -283,6 +284,7 @@ class Trainer:
         """
         draws = self.augmenter.draw(positions, epoch, self.train.image_px)
         mix = self.augmenter.draw_mix()
+        behind, draws_behind = (positions.roll(1), draws.roll()) if mix else (positions, draws)
         n_pieces, start = min(self.params.accumulate, max(1, len(positions) // 2)), 0
         for number, part in enumerate(positions.tensor_split(n_pieces), 1):
             share = take_share(len(part))
@@ -292,7 +294,7 @@ class Trainer:
             if mix is None:
                 yield Piece(x, labels, is_last=number == n_pieces)
                 continue
-            others, other_labels = read(positions.roll(1)[rows], draws.roll().take(rows))
+            others, other_labels = read(behind[rows], draws_behind.take(rows))
             x, kept = mix.apply(x, others)
             yield Piece(x, labels, other_labels, 1 - kept, number == n_pieces)
 

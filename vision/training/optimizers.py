@@ -1,9 +1,11 @@
 """Optimisers and the course of their learning rate."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -14,9 +16,56 @@ from torch.optim.lr_scheduler import (
 )
 
 from vision.schema.recipes import OptimizerParams
+from vision.training.muon import Muon
 
 SHORTEST_CYCLE = 3  # steps: up, peak, down
 CYCLE_WARMUP = 0.25  # share of the steps of a one-cycle schedule, unless a recipe says another
+
+
+class Kind(NamedTuple):
+    """Weights that have settings of their own in the optimiser."""
+
+    ids: set[int]
+    settings: dict[str, Any]
+
+
+def divide_groups(
+    groups: list[dict[str, Any]], model: nn.Module, params: OptimizerParams
+) -> list[dict[str, Any]]:
+    """Set apart, in each group of weights, those that a recipe gives a rate of their own.
+
+    A group that is slower than the others stays so, by the same ratio.
+    """
+    divided = []
+    for group in groups:
+        rest, ratio = group["params"], group.get("lr", params.learning_rate) / params.learning_rate
+        for ids, settings in _list_kinds(model, params):
+            if own := [weight for weight in rest if id(weight) in ids]:
+                changes = settings | {"params": own, "lr": ratio * settings["lr"]}
+                divided.append(group | changes)
+            rest = [weight for weight in rest if id(weight) not in ids]
+        if rest:
+            divided.append(group | {"params": rest})
+    return divided
+
+
+def _list_kinds(model: nn.Module, params: OptimizerParams) -> Iterator[Kind]:
+    """Yield filters and biases where they have rates; a step shrinks biases as it does the rest."""
+    if rate := params.muon_learning_rate:
+        ids = {id(weight) for weight in _list_filters(model)}
+        settings = {"lr": rate, "muon_momentum": params.muon_momentum}
+        yield Kind(ids, settings | {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0})
+    if rate := params.bias_learning_rate:
+        ids = {id(weight) for name, weight in model.named_parameters() if name.endswith("bias")}
+        decay = params.weight_decay * params.learning_rate / rate
+        yield Kind(ids, {"lr": rate, "weight_decay": decay})
+
+
+def _list_filters(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the weights of convolutions, without those of which each sees one channel alone."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            yield layer.weight
 
 
 def build_optimizer(groups: list[dict[str, Any]], params: OptimizerParams) -> Optimizer:
@@ -27,8 +76,9 @@ def build_optimizer(groups: list[dict[str, Any]], params: OptimizerParams) -> Op
     """
     rate, decay = params.learning_rate, params.weight_decay
     match params.optimizer:
-        case "sgd":
-            return SGD(
+        case "sgd" | "muon":
+            kind = Muon if params.optimizer == "muon" else SGD
+            return kind(
                 groups,
                 rate,
                 momentum=params.momentum,
@@ -47,6 +97,8 @@ def build_schedule(optimizer: Optimizer, params: OptimizerParams, steps: int) ->
     match params.schedule:
         case "constant":
             return ConstantLR(optimizer, factor=1.0)
+        case "linear":
+            return LambdaLR(optimizer, partial(_fall, steps=steps))
         case "cosine" if params.warmup:
             rise = int(params.warmup * steps)
             return LambdaLR(optimizer, partial(_rise_and_fall, rise=rise, steps=steps))
@@ -58,6 +110,11 @@ def build_schedule(optimizer: Optimizer, params: OptimizerParams, steps: int) ->
             peaks = [group["lr"] for group in optimizer.param_groups]
             warmup = max(params.warmup or CYCLE_WARMUP, 2 / steps)
             return OneCycleLR(optimizer, peaks, steps, pct_start=warmup, cycle_momentum=False)
+
+
+def _fall(step: int, steps: int) -> float:
+    """Return a factor of the rate: down a line to 0."""
+    return 1 - step / steps
 
 
 def _rise_and_fall(step: int, rise: int, steps: int) -> float:

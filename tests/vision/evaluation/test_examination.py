@@ -164,6 +164,17 @@ def test_any_network_is_looked_into(name: str, layer: str) -> None:
     assert heat.max() == pytest.approx(1) or heat.max() == 0
 
 
+def test_a_whitened_network_is_looked_into_where_its_map_is_large_enough() -> None:
+    """31, 15 and 7 pixels wide; then 3."""
+    spec = replace(CNN, architecture="whitened-cnn", input_px=32, options={"widths": [4, 6, 6]})
+    model = build_model(spec)
+    target = find_layer(model, spec)
+    assert target
+    assert target.name == "blocks.2.enter.0"
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
+    assert explain(model, spec, image, np.array([0]), target).shape == (1, 7, 7)
+
+
 def test_a_covered_place_that_counts_is_found() -> None:
     """A network that adds up the red of the upper left corner misses just that."""
     head = nn.Linear(3 * 16 * 16, 2)

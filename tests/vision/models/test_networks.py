@@ -8,6 +8,7 @@ from vision.models.networks import (
     ModelSpec,
     build_model,
     count_parameters,
+    find_last_layer,
     load_backbone,
     load_model,
     save_model,
@@ -17,10 +18,13 @@ FC = ModelSpec(
     "two-layer-fc", ("a", "b"), 8, 8, (0.5,) * 3, (0.25,) * 3, options={"hidden_units": 5}
 )
 CNN = replace(FC, architecture="three-layer-cnn", options={"filters": [4, 6], "pooling": True})
+WHITENED = replace(
+    FC, architecture="whitened-cnn", input_px=16, options={"widths": [4, 6, 6], "convolutions": 3}
+)
 RESNET = replace(FC, architecture="resnet18", input_px=32, options={})
 
 
-@pytest.mark.parametrize("spec", [FC, CNN, RESNET], ids=lambda spec: spec.architecture)
+@pytest.mark.parametrize("spec", [FC, CNN, WHITENED, RESNET], ids=lambda spec: spec.architecture)
 def test_a_network_maps_images_to_a_score_per_class(spec: ModelSpec) -> None:
     images = torch.zeros(3, 3, spec.input_px, spec.input_px)
     assert build_model(spec).eval()(images).shape == (3, 2)
@@ -42,7 +46,7 @@ def test_resnet18_has_torchvisions_parameters_with_a_head_of_its_own() -> None:
     assert count_parameters(build_model(RESNET)) == with_1000_classes - 513 * (1000 - 2)
 
 
-@pytest.mark.parametrize("spec", [FC, CNN, RESNET], ids=lambda spec: spec.architecture)
+@pytest.mark.parametrize("spec", [FC, CNN, WHITENED, RESNET], ids=lambda spec: spec.architecture)
 def test_a_saved_model_comes_back_with_its_spec_and_its_scores(
     spec: ModelSpec, tmp_path: Path
 ) -> None:
@@ -61,6 +65,15 @@ def test_a_models_bytes_do_not_depend_on_its_file_name(tmp_path: Path) -> None:
     assert (tmp_path / "a.safetensors").read_bytes() == (
         tmp_path / "other.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"), [(FC, "3"), (CNN, "8"), (WHITENED, "head"), (RESNET, "fc")]
+)
+def test_the_last_layer_gives_a_score_per_class(spec: ModelSpec, name: str) -> None:
+    model = build_model(spec)
+    assert find_last_layer(model, spec) == name
+    assert model.get_parameter(f"{name}.weight").shape[0] == 2
 
 
 def test_a_resnet_without_the_pooling_has_the_same_weights_and_wider_maps() -> None:

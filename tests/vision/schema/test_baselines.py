@@ -35,6 +35,22 @@ def test_a_key_of_the_other_architecture_is_unknown() -> None:
 
 
 @pytest.mark.usefixtures("workspace")
+def test_a_whitened_network_has_the_published_widths_unless_others_are_given() -> None:
+    write(architecture="whitened-cnn")
+    assert load_baseline("mine").get_options()["widths"] == [64, 256, 256]
+    write(architecture="whitened-cnn", widths=[64, 256])
+    with pytest.raises(ParamsError, match=r"baselines\.mine\.widths is \[64, 256\]: list should"):
+        load_baseline("mine")
+
+
+@pytest.mark.usefixtures("workspace")
+def test_muon_is_refused_where_there_are_no_convolutions() -> None:
+    write(architecture="two-layer-fc", hidden_units=4, optimizer="muon", muon_learning_rate=0.1)
+    with pytest.raises(ParamsError, match="muon is for convolutions, which this network lacks"):
+        load_baseline("mine")
+
+
+@pytest.mark.usefixtures("workspace")
 def test_images_that_grow_are_refused() -> None:
     write(architecture="two-layer-fc", hidden_units=4, px_by_epoch=[8])
     with pytest.raises(ParamsError, match="this network takes images of one size"):

@@ -243,6 +243,17 @@ def make_photo() -> Image.Image:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
+def test_a_whitened_network_is_exported_with_its_views() -> None:
+    options = {"widths": [4, 6, 6], "convolutions": 3}
+    spec = replace(SPEC, architecture="whitened-cnn", input_px=16, options=options)
+    save_model(Path("mine.safetensors"), build_model(spec).state_dict(), spec)
+    facts = export_onnx(Path("mine.safetensors"), Path("exports/mine.onnx"))
+    assert facts["largest_difference"] < 1e-4
+    assert facts["views"]["count"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workspace")
 def test_an_export_that_disagrees_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = replace(SPEC, architecture="two-layer-fc", options={"hidden_units": 4}, test_shift_px=0)
     save_model(Path("mine.safetensors"), build_model(spec).state_dict(), spec)

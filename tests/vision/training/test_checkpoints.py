@@ -10,10 +10,11 @@ from vision.base.kept import CHECKPOINTS
 from vision.models.networks import build_model
 from vision.schema.baselines import SCHEMAS
 from vision.schema.finetune import FinetuneParams
+from vision.training.baselines import prepare_baseline
 from vision.training.checkpoints import Checkpoint, open_checkpoint
 from vision.training.finetuning import BackbonePlan
 from vision.training.loop import Fit, Trainer, fit
-from vision.training.recipes import LayerPlan, describe_model
+from vision.training.recipes import describe_model
 
 TRAIN, VAL = make_image_set(8, image_px=32), make_image_set(2, image_px=32, seed=1)
 PLAIN = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01}
@@ -43,21 +44,30 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "dropout": CNN
     | {"optimizer": "sgd", "momentum": 0.9, "schedule": "cosine", "warmup": 0.3, "flip": True},
+    "whitened": {
+        "architecture": "whitened-cnn",
+        "widths": [4, 6, 6],
+        "whiten_bias_epochs": 2,
+        "optimizer": "muon",
+        "muon_learning_rate": 0.1,
+        "bias_learning_rate": 0.1,
+        "momentum": 0.8,
+        "nesterov": True,
+        "schedule": "linear",
+    },
 }
 
 
 def run(recipe: str, checkpoint: Checkpoint | None = None) -> Fit:
     values = PLAIN | RECIPES[recipe]
-    plan: LayerPlan
+    torch.manual_seed(0)
     if "weights" not in values:
         params: Any = SCHEMAS[values["architecture"]].model_validate(values)
-        spec = describe_model(values["architecture"], params, TRAIN, **params.get_options())
-        plan = LayerPlan()
-    else:
-        params = FinetuneParams.model_validate(values)
-        spec, plan = describe_model("resnet18", params, TRAIN), BackbonePlan(params)
-    torch.manual_seed(0)
-    return fit(build_model(spec), spec, TRAIN, VAL, params, 0, plan, checkpoint)
+        spec, build, plan = prepare_baseline(params, TRAIN)
+        return fit(build(), spec, TRAIN, VAL, params, 0, plan, checkpoint)
+    params = FinetuneParams.model_validate(values)
+    spec = describe_model("resnet18", params, TRAIN)
+    return fit(build_model(spec), spec, TRAIN, VAL, params, 0, BackbonePlan(params), checkpoint)
 
 
 def end_in(epoch: int, recipe: str, checkpoint: Checkpoint) -> None:

@@ -158,6 +158,10 @@ def test_any_network_is_frozen_up_to_a_part() -> None:
             "cache_features is for ResNets",
         ),
         ({"architecture": "vgg11", "max_pool": False}, "max_pool is for ResNets"),
+        (
+            {"architecture": "vgg11", "optimizer": "muon", "muon_learning_rate": 0.1},
+            "vgg11 has no batch norms to make up for it",
+        ),
     ],
 )
 def test_what_does_not_fit_a_network_is_an_error(changes: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from vision.base.errors import ParamsError
 from vision.base.sections import check_section
 from vision.schema.recipes import OptimizerParams
-from vision.training.optimizers import build_optimizer, build_schedule
+from vision.training.optimizers import build_optimizer, build_schedule, divide_groups
 
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.1}
 
@@ -42,6 +42,10 @@ def rates(schedule: str, steps: int, **changes: Any) -> list[float]:
 
 def test_a_constant_rate_stays() -> None:
     assert rates("constant", 4) == [1.0] * 4
+
+
+def test_a_line_falls_from_the_rate_towards_zero() -> None:
+    assert rates("linear", 4) == [1.0, 0.75, 0.5, 0.25]
 
 
 def test_a_cosine_falls_from_the_rate_towards_zero() -> None:
@@ -92,10 +96,34 @@ def test_groups_keep_the_ratio_of_their_rates() -> None:
         schedule.step()
 
 
+def test_filters_and_biases_have_rates_of_their_own() -> None:
+    """A step takes 0.1 * 0.5 of the weights, also of biases, whose rate is five times as high."""
+    rates = {"muon_learning_rate": 2.0, "bias_learning_rate": 0.5, "weight_decay": 0.5}
+    params = OptimizerParams.model_validate(PLAIN | {"optimizer": "muon"} | rates)
+    body = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3), torch.nn.Conv2d(4, 4, 3, groups=4))
+    model = torch.nn.Sequential(body, torch.nn.Linear(4, 2))
+    groups = [{"params": [*body.parameters()], "lr": 0.05}, {"params": [*model[1].parameters()]}]
+    found = build_optimizer(divide_groups(groups, model, params), params).param_groups
+    shapes = [[tuple(weight.shape) for weight in each["params"]] for each in found]
+    assert shapes == [[(4, 4, 3, 3)], [(4,), (4,)], [(4, 1, 3, 3)], [(2,)], [(2, 4)]]
+    assert [each["lr"] for each in found] == [1.0, 0.25, 0.05, 0.5, 0.1]
+    assert [each["weight_decay"] for each in found] == pytest.approx([0, 0.1, 0.5, 0.1, 0.5])
+    assert [each.get("muon_momentum") for each in found] == [0.6, None, None, None, None]
+
+
+def test_a_recipe_without_such_rates_keeps_its_groups() -> None:
+    model = torch.nn.Conv2d(4, 4, 3)
+    params = OptimizerParams.model_validate(PLAIN)
+    (found,) = divide_groups(group(model), model, params)
+    assert found == {"params": list(model.parameters())}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "lion"}, "r.optimizer is 'lion': input should be 'sgd', 'adam' or 'adamw'"),
+        ({"optimizer": "lion"}, "r.optimizer is 'lion': input should be 'sgd', 'adam', 'adamw'"),
+        ({"optimizer": "muon"}, "optimizer muon needs a muon_learning_rate"),
+        ({"muon_learning_rate": 0.1}, "muon_learning_rate and muon_momentum are not for sgd"),
         ({"optimizer": "adam", "momentum": 0.9}, "momentum and nesterov belong to sgd"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
         ({"warmup": 0.1}, "warmup belongs to the schedules cosine and one-cycle"),
