@@ -1,4 +1,4 @@
-"""Train `paper` and `large` on one GPU, within minutes, and write what they take.
+"""Train the recipes for one GPU on it, within minutes, and write what they take.
 
 Where the images are:  python -m benchmarks.gpu pack FOLDER
 Where the GPU is:      python -m benchmarks.gpu run --pack FOLDER --name NAME

@@ -9,6 +9,7 @@ FOLDER/data/
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,35 @@ from benchmarks.gpu_pack import PackError, read_facts
 from vision.base.fetch import MIRROR, Official, fetch_official
 from vision.base.files import read_array, read_json, sha256_of, write_array, write_json
 from vision.base.params import get_value, read_params
-from vision.base.sections import load_section, load_seed
+from vision.base.sections import check_section, load_section, load_seed
 from vision.base.variables import read_variable
 from vision.data import cifar10
 from vision.data.dataset import ImageSet
 from vision.data.described import read_source, to_official
 from vision.data.trees import open_tree
 from vision.models.weights import IMAGENET, open_imagenet
+from vision.schema.baselines import BaselineParams, check_baseline
 from vision.schema.finetune import DEFAULT, FinetuneParams
 
 SOURCE = Path("sources/cifar10.yaml")
 IMAGE_PX = 32  # of CIFAR-10
 SUBSETS = ("train", "val", "test")
-RECIPES = ("paper", "large")
+RECIPES = {  # name -> section of params.yaml
+    "paper": "finetune",
+    "large": "finetune",
+    "whitened-cnn": "baselines",
+    "whitened-wide": "baselines",
+}
+# As published: params.yaml has batches for a few processor cores.
+CHANGES: dict[str, dict[str, Any]] = {
+    "whitened-cnn": {
+        "batch_size": 2000,
+        "muon_learning_rate": 0.24,
+        "learning_rate": 1340,
+        "bias_learning_rate": 106,
+        "batch_norm_momentum": 0.4,
+    },
+}
 TINY_IMAGES = {"train": 16, "val": 10, "test": 10}
 TINY_CHANGES: dict[str, dict[str, Any]] = {
     "paper": {"weights": "none", "epochs": 2, "batch_size": 8},
@@ -44,7 +61,10 @@ TINY_CHANGES: dict[str, dict[str, Any]] = {
         "px_by_epoch": [32, 40],
         "precision": "fp32",  # many processors are slow in bf16
     },
+    "whitened-cnn": {"epochs": 2, "batch_size": 8, "widths": [8, 8, 8]},
+    "whitened-wide": {"epochs": 2, "batch_size": 8, "widths": [8, 8, 8]},
 }
+Recipe = FinetuneParams | BaselineParams
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Stock:
     val: ImageSet
     test: ImageSet
     weights: dict[str, Tensor] | None
-    recipes: dict[str, FinetuneParams]
+    recipes: dict[str, Recipe]
     facts: dict[str, Any]  # where images and weights came from, and what code trains
     is_tiny: bool = False
 
@@ -121,9 +141,22 @@ def load(folder: Path) -> Stock:
     classes = tuple(read_json(folder / "data/classes.json"))
     parts = [np.asarray(read_array(folder / f"data/{name}.npy")) for name in SUBSETS]
     train, val, test = (ImageSet(images, labels, part, classes) for part in parts)
-    recipes = {name: load_section(f"finetune.{name}", FinetuneParams) for name in RECIPES}
     facts |= {"commit": commit, "code": digest_code()}
-    return Stock(train, val, test, open_imagenet(DEFAULT).tensors, recipes, facts)
+    return Stock(train, val, test, open_imagenet(DEFAULT).tensors, read_recipes(CHANGES), facts)
+
+
+def read_recipes(*changes: Mapping[str, dict[str, Any]]) -> dict[str, Recipe]:
+    """Return the recipes of params.yaml, changed as told by name."""
+    found: dict[str, Recipe] = {}
+    for name, section in RECIPES.items():
+        values = get_value(read_params(), key := f"{section}.{name}")
+        for each in changes:
+            values = values | each.get(name, {})
+        if section == "baselines":
+            found[name] = check_baseline(name, values)
+        else:
+            found[name] = check_section(key, values, FinetuneParams)
+    return found
 
 
 def read_images() -> np.ndarray:
@@ -164,13 +197,7 @@ def make_tiny() -> Stock:
     ends = np.cumsum(list(TINY_IMAGES.values()))
     parts = np.split(np.arange(n), ends[:-1])
     train, val, test = (ImageSet(images, labels, part, tuple(cifar10.CLASSES)) for part in parts)
-    values = read_params()
-    recipes = {
-        name: FinetuneParams.model_validate(
-            get_value(values, f"finetune.{name}") | TINY_CHANGES[name]
-        )
-        for name in RECIPES
-    }
+    recipes = read_recipes(CHANGES, TINY_CHANGES)
     notes = {"images": "Random images, for a try-out.", "weights": "No pretrained weights."}
     facts: dict[str, Any] = {name: {"note": note} for name, note in notes.items()}
     facts |= {"commit": "unknown", "code": digest_code()}

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu_data import Stock
+from benchmarks.gpu_data import Recipe, Stock
 from benchmarks.plain import PlainProgram
-from benchmarks.speed import count_flops
 from vision.base.errors import TrainingError
 from vision.data.dataset import ImageSet
 from vision.models.inference import predict_logits
-from vision.models.networks import ModelSpec, build_model, load_backbone
+from vision.models.networks import ModelSpec, build_model, load_backbone, outline_model
 from vision.models.pretrained import IMAGENET_CHANNELS
 from vision.schema.finetune import FinetuneParams
+from vision.training.baselines import Prepared, prepare_baseline
 from vision.training.checkpoints import Checkpoint
 from vision.training.finetuning import BackbonePlan
 from vision.training.loop import Trainer, fit
@@ -91,10 +92,10 @@ def train_recipe(name: str, seed: int, stock: Stock, left: Left) -> dict[str, An
     started, params = time.perf_counter(), stock.recipes[name]
     forget_memory()
     torch.manual_seed(seed)
-    model, spec = build(params, stock)
-    flops = count_epoch_flops(params, stock.train)
+    spec, build, plan = prepare(params, stock)
+    model, flops = build(), count_epoch_flops(spec, params, len(stock.train))
     deadline = Deadline(None, left, tuple(done / sum(flops) for done in accumulate(flops)))
-    fitted = fit(model, spec, stock.train, stock.val, params, seed, BackbonePlan(params), deadline)
+    fitted = fit(model, spec, stock.train, stock.val, params, seed, plan, deadline)
     memory = read_memory()
     model.load_state_dict(fitted.best_state)
     accuracies = {  # the last reading of `test` is the only one: nothing is chosen after it
@@ -117,23 +118,37 @@ def train_recipe(name: str, seed: int, stock: Stock, left: Left) -> dict[str, An
     }
 
 
-def build(params: FinetuneParams, stock: Stock) -> tuple[nn.Module, ModelSpec]:
+def prepare(params: Recipe, stock: Stock) -> Prepared:
+    if not isinstance(params, FinetuneParams):
+        return prepare_baseline(params, stock.train)
     channels = IMAGENET_CHANNELS if stock.weights else None
     spec = describe_model(
         params.architecture, params, stock.train, channels, **params.get_options()
     )
-    model = build_model(spec)
-    if stock.weights:
-        load_backbone(model, spec, stock.weights)
-    return model, spec
+
+    def build() -> nn.Module:
+        model = build_model(spec)
+        if stock.weights:
+            load_backbone(model, spec, stock.weights)
+        return model
+
+    return Prepared(spec, build, BackbonePlan(params))
 
 
-def count_epoch_flops(params: FinetuneParams, train: ImageSet) -> list[float]:
+def count_epoch_flops(spec: ModelSpec, params: Recipe, n_train: int) -> list[float]:
     """Return the operations of each epoch's training, 2 for a multiplication with its addition."""
-    sides = params.px_by_epoch or [params.input_px or train.image_px] * params.epochs
-    with torch.device("meta"):  # shapes alone are computed
-        flops = {px: count_flops(px) for px in set(sides)}
-    return [flops[px] * len(train) for px in sides]
+    sides = params.px_by_epoch or [spec.input_px] * params.epochs
+    flops = {px: count_flops(replace(spec, input_px=px)) for px in set(sides)}
+    return [flops[px] * n_train for px in sides]
+
+
+def count_flops(spec: ModelSpec) -> float:
+    """Return those of a step, forward and backward, per image; shapes alone are computed."""
+    model = outline_model(spec)
+    images = torch.zeros(2, 3, spec.input_px, spec.input_px, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    return float(counter.get_total_flops()) / len(images)
 
 
 def measure_accuracy(model: nn.Module, spec: ModelSpec, data: ImageSet) -> float:
@@ -150,7 +165,7 @@ def time_plain(stock: Stock) -> dict[str, Any]:
     return {"epochs": params.epochs, "batch_size": params.batch_size, "programs": rows}
 
 
-def _time_plain(stock: Stock, params: FinetuneParams, workers: int) -> dict[str, float]:
+def _time_plain(stock: Stock, params: Recipe, workers: int) -> dict[str, float]:
     train, val = (
         PlainProgram(data, data.image_px, params.batch_size, workers)
         for data in (stock.train, stock.val)
@@ -171,8 +186,8 @@ def profile_recipe(name: str, stock: Stock) -> dict[str, Any]:
     params = stock.recipes[name].model_copy(update={"epochs": LONG, "px_by_epoch": None})
     few = take_steps(stock.train, params.batch_size)
     forget_memory()
-    model, spec = build(params, stock)
-    trainer = Trainer(model, spec, few, params, 0, BackbonePlan(params))
+    spec, build, plan = prepare(params, stock)
+    trainer = Trainer(build(), spec, few, params, 0, plan)
 
     def train() -> None:
         trainer.train_epoch(1, "")

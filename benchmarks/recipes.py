@@ -21,6 +21,7 @@ TRAINING = Path("data/training")
 SPLIT = Path("data/split/summary.json")
 STORED_PX = 32  # of CIFAR-10
 LONG = {"epochs": 1000}  # more than are timed
+SMALL = ("two-layer-fc", "three-layer-cnn")  # left out: no recipe of theirs competes
 LIKE_PLAIN = "paper"  # the recipe that the plain programs compute as well
 
 
@@ -39,7 +40,7 @@ class Course:
 
 
 def trace_courses(data: ImageSet, rounds: int) -> list[Course]:
-    """Return the courses of the recorded ResNet18s, at the speed of their recipes on these images.
+    """Return the courses of the recorded trainings, at the speed of their recipes on these images.
 
     The plain program computes what `paper` does: it has that one's accuracies.
     """
@@ -50,7 +51,8 @@ def trace_courses(data: ImageSet, rounds: int) -> list[Course]:
     programs: dict[tuple[str, int], Program] = {(name, STORED_PX): plain[name] for name in plain}
     for name, recipe in recipes.items():
         for px in set(list_sides(recipe)):
-            one_size = {"input_px": px, "px_by_epoch": None, "head_epochs": 0}
+            one_size = {"input_px": px, "px_by_epoch": None}
+            one_size |= {"head_epochs": 0} if "head_epochs" in recipe else {}
             programs[name, px] = build_trainer(data, recipe | LONG | one_size)
     rates = take_turns(programs, data, rounds)
     n_train, n_val = (read_json(SPLIT)[subset]["n"] for subset in ("train", "val"))
@@ -71,7 +73,7 @@ def _read_recipes() -> dict[str, dict[str, Any]]:
     return {
         name: {"architecture": summary["architecture"]} | summary["recipe"]
         for name, summary in sorted(summaries.items())
-        if summary["family"] == "finetune"
+        if summary["architecture"] not in SMALL
     }
 
 

@@ -18,7 +18,9 @@ from vision.base.hardware import measure_bf16_gain
 from vision.data.dataset import ImageSet
 from vision.models.networks import build_model
 from vision.models.pretrained import IMAGENET_CHANNELS
+from vision.schema.baselines import SCHEMAS
 from vision.schema.finetune import FinetuneParams
+from vision.training.baselines import prepare_baseline
 from vision.training.finetuning import BackbonePlan
 from vision.training.loop import Trainer
 from vision.training.recipes import describe_model
@@ -102,7 +104,11 @@ def build_plain_programs(data: ImageSet, px: int) -> dict[str, PlainProgram]:
 
 
 def build_trainer(data: ImageSet, recipe: dict[str, Any]) -> Trainer:
-    """Return the training of a ResNet18 with random weights, ready for its first epoch."""
+    """Return the training of a network with random weights, ready for its first epoch."""
+    if schema := SCHEMAS.get(recipe["architecture"]):
+        own = schema.model_validate(recipe)
+        spec, build, plan = prepare_baseline(own, data)
+        return Trainer(build(), spec, data, own, 0, plan)
     params = FinetuneParams.model_validate(recipe)
     spec = describe_model("resnet18", params, data, IMAGENET_CHANNELS)
     return Trainer(build_model(spec), spec, data, params, 0, BackbonePlan(params))

@@ -11,6 +11,7 @@ from benchmarks.recipes import add_minutes, list_sides, trace_courses
 from benchmarks.speed import PAPER, Rates, Speed, count_flops, make_images
 from tests.projects import ROOT, run
 from vision.base.files import write_json
+from vision.schema.baselines import SCHEMAS
 from vision.schema.finetune import FinetuneParams
 
 SPEEDS = [
@@ -54,6 +55,12 @@ def test_a_recipe_has_a_size_for_each_epoch_and_one_to_be_judged_at(
     assert list_sides(recipe) == sides
 
 
+def write_training(name: str, architecture: str, recipe: dict[str, Any]) -> None:
+    folder = Path("data/training") / name
+    write_json(folder / "summary.json", {"architecture": architecture, "recipe": recipe})
+    (folder / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.25\n")
+
+
 @pytest.mark.slow
 def test_recorded_trainings_are_traced_beside_the_plain_program(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
@@ -62,16 +69,19 @@ def test_recorded_trainings_are_traced_beside_the_plain_program(
     monkeypatch.setattr("benchmarks.speed.WORKERS", (0,))
     write_json(Path("data/split/summary.json"), {"train": {"n": 6000}, "val": {"n": 500}})
     for name, more in {"paper": {}, "tuned": {"input_px": 48, "test_flip": True}}.items():
-        folder = Path("data/training") / name
         recipe = FinetuneParams.model_validate(PAPER | {"epochs": 2} | more).model_dump(mode="json")
-        summary = {"family": "finetune", "architecture": "resnet18", "recipe": recipe}
-        write_json(folder / "summary.json", summary)
-        (folder / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.25\n")
+        write_training(name, "resnet18", recipe)
+    write_training("small", "two-layer-fc", {})
+    own = {"architecture": "whitened-cnn", "widths": [8, 8, 8]}
+    values = {key: value for key, value in PAPER.items() if key != "weights"}
+    fast = SCHEMAS["whitened-cnn"].model_validate(values | own | {"epochs": 2})
+    write_training("whitened-cnn", "whitened-cnn", fast.model_dump(mode="json"))
     courses = trace_courses(make_images(32), rounds=1)
     assert [(c.recipe, c.program) for c in courses] == [
         ("paper", "plain program"),
         ("paper", "this pipeline"),
         ("tuned", "this pipeline"),
+        ("whitened-cnn", "this pipeline"),
     ]
     assert {(c.best, len(c.minutes)) for c in courses} == {(0.5, 2)}
 

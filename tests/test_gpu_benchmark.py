@@ -10,9 +10,9 @@ import pytest
 
 import benchmarks.gpu as gpu
 import benchmarks.gpu_pack as gpu_pack
-from benchmarks.gpu_data import TINY_IMAGES, make_tiny
+from benchmarks.gpu_data import CHANGES, RECIPES, TINY_IMAGES, make_tiny, read_recipes
 from benchmarks.gpu_page import bound, render, summarise
-from benchmarks.gpu_pieces import Deadline, OutOfTimeError, count_epoch_flops, list_kernels
+from benchmarks.gpu_pieces import Deadline, OutOfTimeError, count_epoch_flops, list_kernels, prepare
 from benchmarks.gpu_plan import Budget, Piece, list_pieces, run_pieces
 from tests.projects import ROOT, run
 from vision.base.errors import TrainingError
@@ -68,11 +68,11 @@ def project(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_bare_machine_measures_every_piece(measured: Path) -> None:
     names = {path.stem for path in (measured / "tiny/pieces").iterdir()}
-    recipes = ["paper-seed-0", "large-seed-0", "profile-paper", "profile-large"]
+    recipes = {f"{name}-seed-0" for name in RECIPES} | {f"profile-{name}" for name in RECIPES}
     assert names == {"ceilings", "plain", *recipes}
     results = json.loads((measured / "tiny/gpu.json").read_text())
     assert results["missing"] == []
-    for recipe in ("paper", "large"):
+    for recipe in RECIPES:
         found = results["recipes"][recipe]
         assert (found["n"], found["seeds"], found["accuracy"]["test"]["interval"]) == (1, [0], None)
         assert 0 < found["train_seconds"] <= found["fit_seconds"] <= found["whole_seconds"]
@@ -110,15 +110,11 @@ def test_a_second_run_measures_only_what_is_missing(
 def test_the_most_important_pieces_come_first(project: None) -> None:
     assert [piece.name for piece in list_pieces(make_tiny(), 3)] == [
         "ceilings",
-        "paper-seed-0",
-        "large-seed-0",
+        *[f"{name}-seed-0" for name in RECIPES],
         "plain",
-        "profile-paper",
-        "profile-large",
-        "paper-seed-1",
-        "large-seed-1",
-        "paper-seed-2",
-        "large-seed-2",
+        *[f"profile-{name}" for name in RECIPES],
+        *[f"{name}-seed-1" for name in RECIPES],
+        *[f"{name}-seed-2" for name in RECIPES],
     ]
 
 
@@ -182,10 +178,21 @@ def test_an_epoch_costs_what_its_size_costs(project: None) -> None:
     """0.217 GFLOP an image at 32 px, without the gradient of the first layer's input."""
     stock = make_tiny()
     n = TINY_IMAGES["train"]
-    flops = count_epoch_flops(stock.recipes["paper"], stock.train)
-    assert flops == pytest.approx([n * 0.217e9] * 2, rel=0.01)
-    small, large = count_epoch_flops(stock.recipes["large"], stock.train)
-    assert small == flops[0] < large
+    flops = {}
+    for name, params in stock.recipes.items():
+        flops[name] = count_epoch_flops(prepare(params, stock).spec, params, n)
+    assert flops["paper"] == pytest.approx([n * 0.217e9] * 2, rel=0.01)
+    small, large = flops["large"]
+    assert small == flops["paper"][0] < large
+
+
+def test_the_published_recipe_takes_the_published_arithmetic(project: Path) -> None:
+    """0.29 PFLOP: 8 epochs of 50,000 images by airbench94 with Muon."""
+    stock = make_tiny()
+    recipe = read_recipes(CHANGES)["whitened-cnn"]
+    assert (recipe.batch_size, recipe.epochs) == (2000, 8)
+    spec = prepare(recipe, stock).spec
+    assert sum(count_epoch_flops(spec, recipe, 50_000)) == pytest.approx(0.29e15, rel=0.03)
 
 
 def test_three_seeds_have_a_t_interval_and_fewer_have_none() -> None:
