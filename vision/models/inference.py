@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 import torch
@@ -50,8 +51,21 @@ class Classifier(nn.Module):
         self.network, self.spec = network, spec
 
     def forward(self, images: Tensor) -> Tensor:
+        if not (below := self.spec.test_views_below):
+            return self._average(images)
+        logits = self._average(images, n_views=1)
+        is_unsure = logits.softmax(1).amax(1) < below
+        if torch.compiler.is_exporting():  # a graph has no choice: it computes all
+            return torch.where(is_unsure[:, None], self._average(images), logits)
+        if rows := is_unsure.nonzero()[:, 0].tolist():
+            logits[rows] = self._average(images[rows])
+        return logits
+
+    def _average(self, images: Tensor, n_views: int | None = None) -> Tensor:
+        """Return the mean logits of all views, or of the first ones."""
         with autocast(images.device, self.spec):
-            logits = [self.network(view).float() for view in self._get_views(images)]
+            views = islice(self._get_views(images), n_views)
+            logits = [self.network(view).float() for view in views]
         return torch.stack(logits).mean(0)
 
     def _get_views(self, images: Tensor) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from vision.base.sections import Section
 MUON_MOMENTUM = 0.6  # of Jordan's airbench94
 SIDE = Field(ge=8, le=512)
 # What changes how a trained model is used, or how many are trained, and none of their weights.
-APART = frozenset({"repeats", "test_flip", "test_shift_px"})
+APART = frozenset({"repeats", "test_flip", "test_shift_px", "test_views_share"})
 
 
 class AugmentParams(Section):
@@ -113,6 +113,8 @@ class TrainParams(OptimizerParams, AugmentParams):
     test_flip: bool = False  # average the logits of an image and of its mirror image
     # average also those of the image shifted by so many stored pixels, there and back, diagonally
     test_shift_px: int = Field(0, ge=0, le=32, exclude_if=not_)
+    # those further views only where the first is unsure: about this share of the validation images
+    test_views_share: float | None = Field(None, gt=0, lt=1, exclude_if=not_)
     input_px: Annotated[int, SIDE] | None = None  # what the network sees; null: as stored
     # what it sees in training instead
     px_by_epoch: list[Annotated[int, SIDE]] | None = Field(None, exclude_if=not_)
@@ -123,6 +125,12 @@ class TrainParams(OptimizerParams, AugmentParams):
         if self.px_by_epoch and len(self.px_by_epoch) != self.epochs:
             n = len(self.px_by_epoch)
             raise ValueError(f"px_by_epoch names {n} sizes for {self.epochs} epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _check_views(self) -> "TrainParams":
+        if self.test_views_share and not (self.test_flip or self.test_shift_px):
+            raise ValueError("test_views_share needs further views: test_flip or test_shift_px")
         return self
 
     def get_decisive(self, seed: int) -> dict[str, Any]:

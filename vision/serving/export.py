@@ -144,7 +144,8 @@ def describe_graph(spec: ModelSpec, found: Found) -> dict[str, Any]:
             "count": (3 if spec.test_shift_px else 1) * (2 if spec.test_flip else 1),
             "flip": spec.test_flip,
             "shift_px": spec.test_shift_px,
-        },
+        }
+        | ({"below": spec.test_views_below} if spec.test_views_below else {}),
         "softmax": True,
         "temperature": found.temperature,
         "calibrated": found.is_calibrated,

@@ -81,6 +81,7 @@ class Fit:
     last_state: dict[str, Tensor]
     seconds: float
     images_per_second: float  # forward, backward and step; validation apart
+    views_below: float = 0.0  # see ModelSpec.test_views_below
 
 
 def fit_seeds(
@@ -151,6 +152,7 @@ def fit(
         progress.history.append(epoch)
         if find_best(progress.history, params.select_by) is epoch:
             progress.best_state = _copy_state(trainer.judged)
+            progress.views_below = trainer.find_unsure()
         progress.seconds = earlier + time.perf_counter() - started
         if is_first():
             checkpoint.save({"trainer": trainer.get_state(), **progress.to_dict()})
@@ -161,6 +163,7 @@ def fit(
         last_state=_copy_state(trainer.judged),
         seconds=progress.seconds,
         images_per_second=len(train) * len(progress.history) / progress.training_seconds,
+        views_below=progress.views_below,
     )
 
 
@@ -178,6 +181,7 @@ class Progress:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     training_seconds: float = 0.0  # forward, backward and step; validation apart
+    views_below: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return vars(self) | {"history": [asdict(epoch) for epoch in self.history]}
@@ -213,6 +217,7 @@ class Trainer:
         self.augmenter = Augmenter(params, len(train), self.generator)
         counts = torch.bincount(torch.from_numpy(train.get_labels()), minlength=len(train.classes))
         self.class_weights = len(train) / len(train.classes) / counts.clamp(min=1)  # mean 1
+        self.val_logits: Tensor | None = None  # (n, classes), of the last validation
         self.features: tuple[nn.Sequential, Features] | None = None  # and the layers that gave them
 
     @property
@@ -355,10 +360,18 @@ class Trainer:
         title = title and f"{title} validation"
         array = predict_logits(self.judged, spec, data, batch_size, title)
         logits, labels = torch.from_numpy(array), torch.from_numpy(data.get_labels())
+        self.val_logits = logits
         predicted = logits.argmax(1)
         right = int((predicted == labels).sum())
         f1 = measure_macro_f1(predicted, labels) if self.params.select_by == "macro_f1" else None
         return float(functional.cross_entropy(logits, labels)), right / len(data), f1
+
+    def find_unsure(self) -> float:
+        """Return the probability below which the last validation's least sure images lie."""
+        share, logits = self.params.test_views_share, self.val_logits
+        if not share or logits is None:
+            return 0.0
+        return float(logits.softmax(1).amax(1).quantile(share))
 
     def _open(self, epoch: int) -> tuple[Read, nn.Module]:
         """Return how an epoch reads its batches, and the network that takes them."""

@@ -61,6 +61,7 @@ def save_training(
 ) -> None:
     """Write a finished training; `facts` are added to its summary."""
     models, training = MODELS_DIR / name, TRAINING_DIR / name
+    spec = replace(spec, test_views_below=result.views_below)
     best, last = result.best, result.history[-1]
     for old in [*models.glob("seed-*.safetensors"), *training.glob("seed-*.csv")]:
         old.unlink()  # of a stage that was run by hand
@@ -73,7 +74,7 @@ def save_training(
 
 def save_repeat(name: str, spec: ModelSpec, result: Fit, seed: int) -> None:
     """Write a further training of a recipe, with another seed."""
-    spec = replace(spec, epoch=result.best.epoch)
+    spec = replace(spec, test_views_below=result.views_below, epoch=result.best.epoch)
     save_model(MODELS_DIR / name / f"seed-{seed}.safetensors", result.best_state, spec)
     _write_history(TRAINING_DIR / name / f"seed-{seed}.csv", result)
 

@@ -58,6 +58,15 @@ def test_a_saved_model_comes_back_with_its_spec_and_its_scores(
     assert torch.equal(loaded(images), model(images))
 
 
+def test_a_fact_that_came_later_is_in_a_file_only_where_it_says_something(tmp_path: Path) -> None:
+    unsure, state = replace(FC, test_views_below=0.5), build_model(FC).state_dict()
+    save_model(tmp_path / "plain", state, FC)
+    save_model(tmp_path / "unsure", state, unsure)
+    assert load_model(tmp_path / "unsure")[1] == unsure
+    contents = [(tmp_path / name).read_bytes() for name in ("plain", "unsure")]
+    assert [b"test_views_below" in content for content in contents] == [False, True]
+
+
 def test_a_models_bytes_do_not_depend_on_its_file_name(tmp_path: Path) -> None:
     state = build_model(FC).state_dict()
     save_model(tmp_path / "a.safetensors", state, FC)

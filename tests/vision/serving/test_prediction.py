@@ -20,7 +20,8 @@ from tests.conftest import CLASSES, make_images
 from vision.base.errors import PipelineError
 from vision.base.files import sha256_of, write_json
 from vision.data.dataset import ImageSet
-from vision.models.inference import predict_logits
+from vision.models.batches import to_input
+from vision.models.inference import predict_batches, predict_logits
 from vision.models.networks import ModelSpec, build_model, load_model, save_model
 from vision.serving.export import export_onnx
 from vision.serving.prediction import Predictor, find_model, list_files
@@ -243,13 +244,25 @@ def make_photo() -> Image.Image:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
-def test_a_whitened_network_is_exported_with_its_views() -> None:
+def test_a_whitened_network_is_exported_with_views_for_unsure_images() -> None:
     options = {"widths": [4, 6, 6], "convolutions": 3}
     spec = replace(SPEC, architecture="whitened-cnn", input_px=16, options=options)
-    save_model(Path("mine.safetensors"), build_model(spec).state_dict(), spec)
+    model = build_model(spec).eval()
+    images = torch.randint(256, (16, 8, 8, 3), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        sure = model(to_input(images, spec)).softmax(1).amax(1)
+    spec = replace(spec, precision="fp32", test_views_below=float(sure.median()))
+    save_model(Path("mine.safetensors"), model.state_dict(), spec)
     facts = export_onnx(Path("mine.safetensors"), Path("exports/mine.onnx"))
-    assert facts["largest_difference"] < 1e-4
-    assert facts["views"]["count"] == 6
+    assert facts["largest_difference"] < 1e-6
+    below = {"below": spec.test_views_below}
+    assert facts["views"] == {"count": 6, "flip": True, "shift_px": 1} | below
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession("exports/mine.onnx")
+    found = session.run(["logits"], {"images": images.byte().numpy()})[0]
+    expected = predict_batches(model, spec, [images.byte()])
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.slow

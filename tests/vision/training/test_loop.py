@@ -188,6 +188,7 @@ def test_bf16_comes_near_fp32() -> None:
     ("changes", "message"),
     [
         ({"epochs": 0}, "r.epochs is 0: input should be greater than or equal to 1"),
+        ({"test_views_share": 0.25}, "test_views_share needs further views: test_flip or"),
         ({"px_by_epoch": [8, 8, 8]}, "px_by_epoch names 3 sizes for 2 epochs"),
         ({"px_by_epoch": [8, 4]}, "px_by_epoch.1 is 4: input should be greater than or equal to 8"),
     ],
@@ -228,6 +229,21 @@ def test_shifts_at_test_time_average_three_views() -> None:
     shifted = predict_logits(model, replace(spec, test_shift_px=1), VAL, 4, "")
     assert np.allclose(shifted, np.mean(expected, axis=0), atol=1e-6)
     assert not np.allclose(shifted, expected[0], atol=1e-3)
+
+
+def test_unsure_images_alone_are_judged_by_further_views() -> None:
+    result, spec = run(epochs=1, test_shift_px=1, test_views_share=0.5)
+    from vision.models.inference import predict_logits
+
+    model = build_model(spec)
+    model.load_state_dict(result.best_state)
+    one = predict_logits(model, replace(spec, test_shift_px=0), VAL, 4, "")
+    three = predict_logits(model, spec, VAL, 4, "")
+    unsure = torch.from_numpy(one).softmax(1).amax(1).numpy() < result.views_below
+    assert unsure.sum() == len(VAL) // 2
+    found = predict_logits(model, replace(spec, test_views_below=result.views_below), VAL, 4, "")
+    assert np.allclose(found, np.where(unsure[:, None], three, one), atol=1e-6)
+    assert not np.allclose(one, three, atol=1e-3)
 
 
 def test_epochs_are_judged_by_one_view() -> None:
