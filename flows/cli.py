@@ -46,6 +46,10 @@ Changes = Annotated[
 ]
 TakeOver = Annotated[bool, typer.Option(help="Replace deployments of another folder, too.")]
 Force = Annotated[bool, typer.Option(help="Run stages that are current, too.")]
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--place", help="STAGE=POOL: the work pool a stage runs in; or STAGE=home."),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace an experiment of that name.")]
 
 
@@ -95,6 +99,7 @@ def run(
     push: Annotated[bool, typer.Option(help="Afterwards send to the DVC remote.")] = False,
     publish: Annotated[str | None, typer.Option(help="Commit the report to this branch.")] = None,
     replace: Replace = False,
+    place: Places = None,
 ) -> None:
     """Bring the pipeline up to date, as a Prefect flow."""
     start = enter_project()
@@ -128,6 +133,7 @@ def run(
             push=push,
             publish=publish,
             replace=replace,
+            place=place,
             return_state=True,
         )
     _end(state)
@@ -185,15 +191,39 @@ def deploy(
     notify: Annotated[
         str | None, typer.Option(help="URL of a webhook that is told of failed or late nights.")
     ] = None,
+    pool: Annotated[
+        list[str] | None, typer.Option(help="Only this work pool, for stages that it is to run.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="GPUs of each machine, dealt out to its stages.")
+    ] = None,
 ) -> None:
     """Set up pools and the GPU limit on the Prefect server; register the deployments."""
     enter_project()
     _prepare_prefect()
     from flows.orchestration.deployments import deploy as register
     from flows.orchestration.reach import reach_server
+    from flows.placing.pools import register_pools
 
     with reach_server():
-        register(names or [], take_over, notify)
+        if names or not pool:
+            register(names or [], take_over, notify)
+        register_pools(pool or [], gpus)
+
+
+@app.command()
+def work(
+    pool: Annotated[str, typer.Argument(help="A work pool of the Prefect server.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Stages side by side.")] = None,
+) -> None:
+    """Run the stages that others place in a pool, in this clone; Ctrl-C ends it."""
+    enter_project()
+    _prepare_prefect()
+    from flows.orchestration.reach import reach_server
+    from flows.placing.working import work as serve_pool
+
+    with reach_server():
+        raise typer.Exit(serve_pool(pool, limit))
 
 
 @app.command()

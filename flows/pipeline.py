@@ -8,7 +8,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +21,12 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.engine.checks import check_run
+from flows.engine.checks import check_run, check_targets
 from flows.engine.durations import record
 from flows.engine.names import check_free, hold_name, make_name
 from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
-from flows.engine.repro import TIMED_OUT, StageFailedError, StoppedError, repro
+from flows.engine.repro import TIMED_OUT, Outcome, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
     bring_files,
     list_uncommitted,
@@ -43,6 +43,8 @@ from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_r
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import Stop, find_stop, stoppable
+from flows.placing.places import name_there, parse_places, place_stages
+from flows.placing.sender import Placed, Sender
 from vision.base.errors import PipelineError
 from vision.base.processor import count_cores
 
@@ -67,6 +69,7 @@ class Run:
     slots: threading.Semaphore
     threads: int | None
     stop: Stop
+    pools: Mapping[str, str]  # of the stages that run elsewhere
 
 
 @flow(name="pipeline", validate_parameters=True)
@@ -82,6 +85,7 @@ def pipeline(
     push: bool = False,
     publish: str | None = None,
     replace: bool = False,
+    place: list[str] | None = None,
 ) -> State[Any]:
     """Bring the pipeline up to date.
 
@@ -98,10 +102,14 @@ def pipeline(
         publish: commit params.yaml, dvc.lock and reports/ to this branch, with code that is not
             committed. No one may have it checked out.
         replace: let the experiment take the place of one of the same name.
+        place: `STAGE=POOL`, the work pool in which a stage runs, or `STAGE=home`; by default what
+            dvc.yaml says under meta.prefect.pool.
     """
     root = Path.cwd()
     overrides = parse_overrides(set or [])
     check_run(root, targets or (), overrides, jobs)
+    places = parse_places(place or [])
+    check_targets(root, tuple(places))
     chosen = name or make_name(str(flow_run.get_name()))
     own_tree = bool(isolated or overrides or publish)
     if own_tree:
@@ -116,7 +124,7 @@ def pipeline(
             run_dvc(tree, "pull", "--run-cache", "--allow-missing")
         plan = make_plan(tree, tuple(targets or ()), force, kept=root)
         publish_plan(plan, root)
-        states = run_plan(plan, root, tree, force, jobs)
+        states = run_plan(plan, root, tree, force, jobs, places)
         states |= run_missed(plan, states, root, tree, jobs)
         if stop.is_set():
             return Cancelled(message=ENDED)
@@ -145,7 +153,12 @@ def _conclude(states: dict[str, State[Any]], failures: list[str]) -> State[Any]:
 
 
 def run_plan(
-    plan: list[PlannedStage], root: Path, tree: Path, force: bool, jobs: int | None
+    plan: list[PlannedStage],
+    root: Path,
+    tree: Path,
+    force: bool,
+    jobs: int | None,
+    places: Mapping[str, str] | None = None,
 ) -> dict[str, State[Any]]:
     """Run a plan's stages as tasks and return the state in which each ended."""
     cores = count_cores()
@@ -157,12 +170,14 @@ def run_plan(
         slots=threading.Semaphore(jobs),
         threads=max(1, cores // jobs) if jobs > 1 else None,
         stop=find_stop(),
+        pools=place_stages(plan, places or {}),
     )
     futures: dict[str, PrefectFuture[Any]] = {}
     try:
         for stage in plan:
             upstream = [futures[other] for other in stage.upstream if other in futures]
-            futures[stage.name] = make_task(stage).submit(run, stage, wait_for=upstream)
+            made = make_task(stage, run.pools.get(stage.name, ""))
+            futures[stage.name] = made.submit(run, stage, wait_for=upstream)
         wait(list(futures.values()))
     except BaseException:
         run.stop.set()
@@ -201,12 +216,17 @@ def run_missed(
     return ended
 
 
-def make_task(stage: PlannedStage) -> Task[..., Any]:
-    """Return the task of a stage, with what dvc.yaml says of it under meta.prefect."""
+def make_task(stage: PlannedStage, pool: str = "") -> Task[..., Any]:
+    """Return the task of a stage, with what dvc.yaml says of it under meta.prefect.
+
+    That of a stage which runs in a pool has no tags: its worker takes the slots, and one that both
+    were to take could be had by neither.
+    """
+    due = stage.verdict != "cached" and not pool
     return run_stage.with_options(
         name=stage.name,
         task_run_name=stage.name,
-        tags=stage.meta.get("tags", []) if stage.verdict != "cached" else [],
+        tags=stage.meta.get("tags", []) if due else [],
         retries=stage.meta.get("retries", 0),
         retry_delay_seconds=stage.meta.get("retry_delay_seconds", 10),
     )
@@ -225,38 +245,71 @@ def may_succeed_again(task: Task[..., Any], task_run: TaskRun, state: State[Any]
 @task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=may_succeed_again)
 def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
     """Run one stage and end in a state whose name says what that took."""
-    logger = get_run_logger()
     if stage.verdict == "cached":
         return Completed(name=STATE_NAMES["cached"], message="its outs are current")
-    progress = EpochProgress(stage.name)
+    started = time.monotonic()
+    try:
+        placed = place_stage(run, stage)
+        with run.slots:
+            if run.stop.is_set():
+                return Cancelled(message=ENDED)
+            started = started if placed else time.monotonic()
+            outcome = run_at_home(run, stage, force=run.force and not placed)
+    except StoppedError:
+        return Cancelled(message=ENDED)
+    except StageFailedError as error:
+        return Failed(message=str(error), data=error)
+    seconds = time.monotonic() - started
+    if placed:
+        return conclude_placed(run, stage, placed, seconds)
+    if outcome != "cached":
+        record(stage, outcome, seconds, run.root, run.tree)
+    return Completed(name=STATE_NAMES[outcome], message=f"{outcome} in {seconds:.1f} s")
+
+
+def place_stage(run: Run, stage: PlannedStage) -> Placed | None:
+    """Have a stage done elsewhere, if it is to be and nothing here has its result."""
+    pool = run.pools.get(stage.name, "")
+    if not pool or run.stop.is_set():
+        return None
+    if not run.force and make_plan(run.tree, (stage.name,))[-1].verdict != "run":
+        return None
+    logger, on_line = get_run_logger(), _listen(stage)
+    return Sender(run.tree, stage, pool, run.force, run.stop, logger.info, on_line).place()
+
+
+def conclude_placed(run: Run, stage: PlannedStage, placed: Placed, seconds: float) -> State[Any]:
+    """Note what a stage took that ran elsewhere, and return how it ended."""
+    there, outcome = run.pools[stage.name], placed.answer.outcome
+    record(replace(stage, name=name_there(stage.name, there)), outcome, seconds, run.root)
+    return Completed(
+        name=STATE_NAMES[outcome], message=f"{placed.describe()}; {seconds:.1f} s in all"
+    )
+
+
+def run_at_home(run: Run, stage: PlannedStage, *, force: bool) -> Outcome:
+    """Bring a stage up to date here."""
+    return repro(
+        run.tree,
+        stage.name,
+        force=force,
+        threads=run.threads,
+        timeout_s=stage.meta.get("timeout_seconds", math.inf),
+        stop=run.stop,
+        on_line=_listen(stage),
+        memory=stage.memory,
+    )
+
+
+def _listen(stage: PlannedStage) -> Callable[[str], None]:
+    """Return what takes the lines of a stage into the log, and its epochs into a bar."""
+    logger, progress = get_run_logger(), EpochProgress(stage.name)
 
     def listen(line: str) -> None:
         logger.info(line)
         progress.read(line)
 
-    with run.slots:
-        if run.stop.is_set():
-            return Cancelled(message=ENDED)
-        started = time.monotonic()
-        try:
-            outcome = repro(
-                run.tree,
-                stage.name,
-                force=run.force,
-                threads=run.threads,
-                timeout_s=stage.meta.get("timeout_seconds", math.inf),
-                stop=run.stop,
-                on_line=listen,
-                memory=stage.memory,
-            )
-        except StoppedError:
-            return Cancelled(message=ENDED)
-        except StageFailedError as error:
-            return Failed(message=str(error), data=error)
-        seconds = time.monotonic() - started
-    if outcome != "cached":
-        record(stage, outcome, seconds, run.root, run.tree)
-    return Completed(name=STATE_NAMES[outcome], message=f"{outcome} in {seconds:.1f} s")
+    return listen
 
 
 @contextmanager

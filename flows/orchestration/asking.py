@@ -1,9 +1,11 @@
 """Prefect's server, asked so that no answer harms no run: it may be away at any time."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import httpx
 from prefect import get_run_logger
@@ -11,7 +13,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 P = ParamSpec("P")
+T = TypeVar("T")
 TIMEOUT_S = 10.0
+RETRY_S = 2.0
+AWAY_S = 300.0  # for which a question waits for a server that is away
+BUSY = {408, 429, 502, 503}  # statuses after which Prefect's own client tries again, too
 
 
 @contextmanager
@@ -22,6 +28,26 @@ def ask() -> Iterator[SyncPrefectClient]:
         get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
     ):
         yield client
+
+
+def is_passing(error: httpx.HTTPError) -> bool:
+    """Say whether a server may answer a little later."""
+    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in BUSY
+
+
+def ask_patiently(question: Callable[[], T], stop: threading.Event) -> T:
+    """Return the answer to a question, which is asked again while the server is away or busy.
+
+    Raises:
+        httpx.HTTPError: it is away for AWAY_S, or `stop` is set meanwhile.
+    """
+    deadline = time.monotonic() + AWAY_S
+    while True:
+        try:
+            return question()
+        except httpx.HTTPError as error:
+            if not is_passing(error) or time.monotonic() > deadline or stop.wait(RETRY_S):
+                raise
 
 
 def harmless(tell: Callable[P, None]) -> Callable[P, None]:

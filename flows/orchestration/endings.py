@@ -11,11 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.flow_engine import FlowRunEngine
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from flows.orchestration.asking import RETRY_S, is_passing
 from flows.orchestration.stopping import MANAGED
 
 PATIENCE_S = 30.0  # with a server that was there and is away as a run ends
-RETRY_S = 2.0
-BUSY = {408, 429, 502, 503}  # statuses after which Prefect's own client tries again, too
 
 _set_state = FlowRunEngine.set_state
 
@@ -36,7 +35,7 @@ def set_state(engine: FlowRunEngine, state: State, force: bool = False) -> State
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                 return _set_state(engine, state, force)
         except httpx.HTTPError as error:
-            if not _is_passing(error):
+            if not is_passing(error):
                 raise
             if time.monotonic() > deadline:
                 break
@@ -45,8 +44,3 @@ def set_state(engine: FlowRunEngine, state: State, force: bool = False) -> State
     engine.logger.warning(f"%s {what}", PREFECT_API_URL.value(), PATIENCE_S)
     engine.flow_run.state = state  # type: ignore[union-attr]
     return state
-
-
-def _is_passing(error: httpx.HTTPError) -> bool:
-    """Say whether a server may answer a little later."""
-    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in BUSY

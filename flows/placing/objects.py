@@ -1,0 +1,263 @@
+"""DVC's objects and entries, moved between a cache and a remote by hash: its private interface.
+
+DVC's own `--run-cache` transfers copy every entry each time, and of two results under one key the
+newest file wins, by chance. Here only what is asked for moves, and the first result under a key
+stands.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dvc.config import ConfigError
+from dvc.exceptions import DvcException
+from dvc.fs import LocalFileSystem
+from dvc.repo import Repo
+from dvc.stage.cache import _get_cache_hash
+from dvc_data.hashfile import load
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.checkout import checkout
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer
+from dvc_data.hashfile.tree import Tree
+from dvc_objects.errors import ObjectFormatError
+from ruamel.yaml import YAML
+
+from vision.base.errors import PipelineError
+
+DIR = ".dir"  # with which the hash of a folder ends
+Entry = dict[str, Any]  # of a stage, as dvc.lock and the run cache have it
+
+
+class RefusedError(PipelineError):
+    """What came from elsewhere is not what it should be."""
+
+
+class Store:
+    """The cache and the default remote of a project, or of a tree that shares them."""
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo, self.cache = repo, repo.cache.local
+        try:
+            self.remote = repo.cloud.get_remote_odb()
+        except ConfigError as error:
+            way_out = "dvc remote add --default NAME FOLDER"
+            raise PipelineError(
+                f"DVC has no remote to move results by ({error}): {way_out}"
+            ) from None
+
+    def push(self, hashes: Iterable[str]) -> int:
+        """Send what the remote lacks of some objects, and return its bytes.
+
+        Raises:
+            PipelineError: the cache lacks some of it, or the remote does not take it.
+        """
+        files, folders = self._unfold(hashes)
+        return self._send(files) + self._send(folders)
+
+    def pull(self, hashes: Iterable[str]) -> int:
+        """Fetch what the cache lacks of some objects, hash it, and return its bytes.
+
+        Raises:
+            RefusedError: the remote lacks some of it, or has other bytes under its name.
+        """
+        wanted = set(hashes)
+        moved = self._fetch({each for each in wanted if each.endswith(DIR)})
+        return moved + self._fetch(self._unfold(wanted)[0])
+
+    def count_missing(self, hashes: Iterable[str]) -> int:
+        """Return how many bytes of some objects the remote lacks."""
+        files, folders = self._unfold(hashes)
+        return self._count_bytes(_find_missing(self.remote, files | folders))
+
+    def has(self, hashes: Iterable[str]) -> bool:
+        """Say whether the cache has some objects, folders with all that is in them."""
+        try:
+            files, folders = self._unfold(hashes)
+        except PipelineError:
+            return False
+        return not _find_missing(self.cache, files | folders)
+
+    def check_out(self, path: Path, digest: str) -> None:
+        """Put a file or folder of the cache at a path."""
+        content = load(self.cache, HashInfo("md5", digest))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options = {"force": True, "state": self.repo.state}
+        checkout(str(path.absolute()), LocalFileSystem(), content, self.cache, **options)
+
+    def keep_run(self, entry: Entry) -> None:
+        """Write a stage's entry into the run cache, as the newest under its key."""
+        key, value = find_key(entry), _get_cache_hash(entry)
+        path = Path(self.repo.stage_cache.cache_dir) / key[:2] / key / value
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=path.parents[2])  # not where DVC takes all files
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            YAML().dump(entry, file)
+        Path(unfinished).replace(path)
+
+    def bring_run(self, key: str) -> bool:
+        """Fetch the run of a key that the remote has, if there is one, with its objects."""
+        folder = self._find_runs(key)
+        for name in sorted(self._list(folder)):
+            entry = YAML(typ="safe").load(
+                self.remote.fs.read_text(self.remote.fs.join(folder, name))
+            )
+            if find_key(entry) != key:
+                raise RefusedError(f"the remote's run {name} is not of its key {key}: remove it")
+            self.pull(list_outs(entry))
+            self.keep_run(entry)
+            return True
+        return False
+
+    def send_run(self, entry: Entry) -> int:
+        """Send the outs of a stage's entry and, where the remote has none of its key, the entry."""
+        moved = self.push(list_outs(entry))
+        key = find_key(entry)
+        path = Path(self.repo.stage_cache.cache_dir) / key[:2] / key / _get_cache_hash(entry)
+        folder = self._find_runs(key)
+        if path.is_file() and not self._list(folder):
+            self.remote.fs.makedirs(folder, exist_ok=True)
+            self.remote.fs.put_file(str(path), self.remote.fs.join(folder, path.name))
+        return moved
+
+    def _find_runs(self, key: str) -> str:
+        """Return where the remote keeps the runs of a key, as DVC's own transfer does."""
+        top = self.repo.cloud.get_remote_odb(hash_name="md5-dos2unix").path
+        return str(self.remote.fs.join(top, "runs", key[:2], key))
+
+    def _list(self, folder: str) -> list[str]:
+        with suppress(FileNotFoundError):
+            return [self.remote.fs.name(path) for path in self.remote.fs.ls(folder, detail=False)]
+        return []
+
+    def _unfold(self, hashes: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Return the hashes of files, also those in folders, and of the folders' lists."""
+        wanted = set(hashes)
+        folders = {each for each in wanted if each.endswith(DIR)}
+        files = wanted - folders
+        for folder in folders:
+            try:
+                files |= {
+                    info.value for _, _, info in Tree.load(self.cache, HashInfo("md5", folder))
+                }
+            except (FileNotFoundError, ObjectFormatError):
+                raise PipelineError(f"DVC's cache lacks the folder {folder}: dvc pull") from None
+        return files, folders
+
+    def _send(self, hashes: set[str]) -> int:
+        missing = _find_missing(self.remote, hashes)
+        if absent := _find_missing(self.cache, missing):
+            raise PipelineError(f"DVC's cache lacks {_name(absent)}: dvc pull, or dvc repro")
+        if failed := _copy(self.cache, self.remote, missing, verify=False):
+            raise PipelineError(f"{self.remote.path} did not take {_name(failed)}")
+        return self._count_bytes(missing)
+
+    def _fetch(self, hashes: set[str]) -> int:
+        missing = _find_missing(self.cache, hashes)
+        failed = _copy(self.remote, self.cache, missing, verify=True)
+        if absent := _find_missing(self.cache, missing):
+            why = "; ".join(failed.values()) or "its bytes are not those of its name"
+            raise RefusedError(f"{self.remote.path} does not give {_name(absent)} ({why})")
+        return self._count_bytes(missing)
+
+    def _count_bytes(self, hashes: Iterable[str]) -> int:
+        return sum(Path(self.cache.oid_to_path(each)).stat().st_size for each in hashes)
+
+
+@contextmanager
+def open_store(tree: Path) -> Iterator[Store]:
+    """Yield the cache and the remote of a project.
+
+    Raises:
+        PipelineError: DVC cannot read the project, or reach the remote.
+    """
+    try:
+        with Repo(str(tree)) as repo:
+            yield Store(repo)
+    except DvcException as error:
+        raise PipelineError(f"DVC: {error}") from error
+
+
+def read_entry(store: Store, name: str) -> tuple[Entry, list[str], bool]:
+    """Return what a stage would run with now.
+
+    Returns:
+        Its entry, with the hashes that its deps have and the paths of its outs; the deps that DVC
+        holds; whether DVC keeps all its outs.
+
+    Raises:
+        PipelineError: a dep is missing, or DVC keeps no runs of such a stage.
+    """
+    from dvc.stage.cache import _can_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    stages = [stage for stage in store.repo.index.stages if getattr(stage, "name", "") == name]
+    if not stages:
+        raise PipelineError(f"there is no stage {name!r} in dvc.yaml")
+    (stage,) = stages
+    stage.save_deps()
+    if not _can_hash(stage):
+        raise PipelineError(
+            f"{name}: DVC keeps no runs of it, so none can be brought from elsewhere"
+        )
+    kept = [out.fs_path for other in store.repo.index.stages for out in other.outs]
+    held = [dep for dep in stage.deps if any(_is_in(dep.fs_path, out) for out in kept)]
+    for dep in held:
+        _store_dep(store, dep)
+    entry = to_single_stage_lockfile(stage)
+    entry["outs"] = [{"path": out.def_path} for out in stage.outs]
+    is_kept = all(out.use_cache or out.metric or out.plot for out in stage.outs)
+    return entry, [dep.def_path for dep in held], is_kept
+
+
+def _store_dep(store: Store, dep: Any) -> None:
+    """Have the cache hold a dep as an object of its own: it may be a part of an out."""
+    options = {"ignore": dep.dvcignore}
+    staging, _, content = build(store.cache, dep.fs_path, dep.fs, "md5", **options)
+    transfer(staging, store.cache, {content.hash_info}, shallow=False)
+
+
+def find_key(entry: Entry) -> str:
+    """Return under which key DVC keeps the runs of a stage with this command, params and deps."""
+    return str(_get_cache_hash(dict(entry), key=True))
+
+
+def list_outs(entry: Mapping[str, Any]) -> list[str]:
+    return [out["md5"] for out in entry.get("outs", [])]
+
+
+def list_deps(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return f"{path}{os.sep}".startswith(f"{folder}{os.sep}")
+
+
+def _find_missing(place: Any, hashes: set[str]) -> set[str]:
+    return hashes - set(place.oids_exist(list(hashes))) if hashes else set()
+
+
+def _copy(source: Any, target: Any, hashes: set[str], *, verify: bool) -> dict[str, str]:
+    """Copy objects, and return which failed, and why."""
+    failed: dict[str, str] = {}
+    if hashes:
+        names = sorted(hashes)
+        target.add(
+            [source.oid_to_path(name) for name in names],
+            source.fs,
+            names,
+            check_exists=False,
+            verify=verify,
+            batch_size=target.fs.jobs,
+            on_error=lambda name, error: failed.update({name: " ".join(str(error).split())}),
+        )
+    return failed
+
+
+def _name(hashes: Iterable[str]) -> str:
+    first, *rest = sorted(hashes)
+    return first + (f" and {len(rest)} more" if rest else "")

@@ -1,0 +1,68 @@
+"""The files of a tree as its user sees them, carried to other clones by a reference of git's.
+
+refs/pipeline/RUN/STAGE    RUN is the sender's flow run
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.engine.git import ask, git, take_snapshot
+from flows.engine.modules import list_modules
+from vision.base.errors import PipelineError
+
+REFS = "refs/pipeline"
+USUAL = "origin"
+NOBODY = ("-c", "user.name=pipeline", "-c", "user.email=pipeline@localhost")
+
+
+def send_tree(tree: Path, reference: str) -> str:
+    """Commit a tree's files, changed and new ones too, push them, and return the commit.
+
+    Raises:
+        PipelineError: there is no remote, or it does not take them; the tree has submodules.
+    """
+    top = Path(ask("rev-parse", "--show-toplevel", folder=tree))
+    if modules := list_modules(top):
+        raise PipelineError(f"{modules[0]} is a submodule: stages of such a project run at home")
+    content = take_snapshot(tree)
+    commit = ask(*NOBODY, "commit-tree", content, "-p", "HEAD", "-m", reference, folder=tree)
+    git("push", "--quiet", find_remote(tree), f"{commit}:{reference}", folder=tree)
+    return commit
+
+
+def drop_tree(reference: str) -> None:
+    """Have the remote forget a reference."""
+    git("push", "--quiet", find_remote(), f":{reference}")
+
+
+def bring_tree(reference: str, commit: str) -> None:
+    """Fetch what another clone has sent, unless it is here.
+
+    Raises:
+        PipelineError: the remote cannot be reached, or the reference is gone.
+    """
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    except PipelineError:
+        git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", find_remote(), reference)
+
+
+def list_sent() -> Iterator[tuple[str, str]]:
+    """Yield the references that senders have left with the remote, each with its flow run."""
+    for line in ask("ls-remote", find_remote(), f"{REFS}/*").splitlines():
+        reference = line.partition("\t")[2]
+        yield reference, reference.removeprefix(f"{REFS}/").partition("/")[0]
+
+
+def find_remote(tree: Path = Path()) -> str:
+    """Return git's remote that all clones share: the only one, or `origin`.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    names = ask("remote", folder=tree).splitlines()
+    if len(names) == 1:
+        return names[0]
+    if USUAL in names:
+        return USUAL
+    raise PipelineError(f"git has no remote {USUAL} to carry code by: git remote add {USUAL} URL")

@@ -1,0 +1,173 @@
+"""The sender's side: send a stage and what it reads by hash, follow it, take its answer in."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.runtime import flow_run
+
+from flows.engine.names import make_name
+from flows.engine.plan import PlannedStage
+from flows.engine.repro import StageFailedError, StoppedError
+from flows.orchestration.asking import ask, ask_patiently
+from flows.placing.beats import STATUS
+from flows.placing.objects import (
+    Entry,
+    RefusedError,
+    Store,
+    find_key,
+    list_deps,
+    open_store,
+    read_entry,
+)
+from flows.placing.orders import Answer, Order, hash_packages
+from flows.placing.refs import REFS, drop_tree, send_tree
+from flows.placing.runs import Follower, LostError, ask_for, cancel, read_answer
+from flows.placing.taking import take_in
+from vision.base.errors import PipelineError
+
+LOST_TRIES = 3  # at workers that go
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a stage that ran elsewhere took and gave."""
+
+    answer: Answer
+    sent: int  # bytes
+    received: int
+
+    def describe(self) -> str:
+        moved = f"{describe_bytes(self.sent)} sent, {describe_bytes(self.received)} received"
+        return (
+            f"{self.answer.outcome} on {self.answer.host} in {self.answer.seconds:.1f} s; {moved}"
+        )
+
+
+@dataclass
+class Sender:
+    """Has a worker of a pool run a stage, and takes its result in.
+
+    Attributes:
+        tell: called with a line about how it goes.
+        on_line: called with each line of the stage itself.
+    """
+
+    tree: Path
+    stage: PlannedStage
+    pool: str
+    force: bool
+    stop: threading.Event
+    tell: Tell
+    on_line: Tell
+    sent: int = field(default=0, init=False)
+
+    def place(self) -> Placed:
+        """Have it done, and let DVC's run cache know the result: `repro` then restores it.
+
+        Raises:
+            StageFailedError: with the stage's own message, or why it cannot be placed.
+            StoppedError: `stop` was set.
+        """
+        try:
+            with open_store(self.tree) as store, ask() as client:
+                return self._place(store, client)
+        except (PipelineError, httpx.HTTPError) as error:
+            if isinstance(error, (StageFailedError, StoppedError)):
+                raise
+            raise StageFailedError(self.stage.name, str(error), None) from error
+
+    def _place(self, store: Store, client: SyncPrefectClient) -> Placed:
+        entry, held, is_kept = read_entry(store, self.stage.name)
+        if not is_kept:
+            raise PipelineError("DVC does not keep all of its outs: it has to run at home")
+        hashes = list_deps(entry)
+        self.sent = store.push(hashes[path] for path in held)
+        reference = f"{REFS}/{flow_run.get_id() or 'none'}/{make_name(self.stage.name)}"
+        order = Order(
+            stage=self.stage.name,
+            reference=reference,
+            commit=send_tree(self.tree, reference),
+            entry=entry,
+            held=held,
+            packages=hash_packages(self.tree),
+            tags=self.stage.meta.get("tags", []),
+            force=self.force,
+            timeout_s=self.stage.meta.get("timeout_seconds"),
+            memory=self.stage.memory,
+        )
+        try:
+            return self._try(store, client, order)
+        finally:
+            drop_tree(reference)
+
+    def _try(self, store: Store, client: SyncPrefectClient, order: Order) -> Placed:
+        """Ask again where a worker went, and past what earlier runs of the same key ended as."""
+        key, lost = self._make_key(order), 0
+        for attempt in count(1):
+            question = partial(ask_for, client, self.pool, order, f"{key}-{attempt}")
+            run = ask_patiently(question, self.stop)
+            was_there = bool(run.state and run.state.is_final())
+            try:
+                return self._take(store, order.entry, client, self._await(client, run))
+            except LostError as error:
+                lost += not was_there
+                if lost >= LOST_TRIES:
+                    raise
+                self.tell(f"{error}: asking again")
+            except (RefusedError, StageFailedError) as error:
+                if not was_there:
+                    raise
+                self.tell(f"an earlier run is of no use: {error}")
+        raise AssertionError
+
+    def _make_key(self, order: Order) -> str:
+        """Return by what two runs are the same: DVC's own key, and the packages.
+
+        Two senders of one stage, as in a sweep, so get the same run.
+        """
+        key = f"{find_key(order.entry)[:32]}-{order.packages[:16]}"
+        return f"{key}-{flow_run.get_id()}" if self.force else key
+
+    def _await(self, client: SyncPrefectClient, run: FlowRun) -> FlowRun:
+        ended = None
+        try:
+            ended = Follower(client, run, self.pool, self.tell).wait(self.stop, self.on_line)
+        finally:
+            if ended is None:
+                with suppress(httpx.HTTPError):  # `pipeline doctor` sees to it
+                    cancel(client, run)
+        if ended is None:
+            raise StoppedError("stopped with the flow")
+        return ended
+
+    def _take(self, store: Store, entry: Entry, client: SyncPrefectClient, run: FlowRun) -> Placed:
+        state: Any = run.state
+        if state.is_completed():
+            answer = ask_patiently(lambda: read_answer(client, run), self.stop)
+            if not answer:
+                raise RefusedError(f"the run {run.name} has not answered")
+            return Placed(answer, self.sent, take_in(store, entry, answer))
+        if state.is_failed():
+            status = run.labels.get(STATUS)
+            message = str(state.message).removeprefix(f"{self.stage.name}: ")
+            raise StageFailedError(self.stage.name, message, int(status) if status else None)
+        raise LostError(f"the run {run.name} is {state.name}: {state.message}")
+
+
+def describe_bytes(count: float) -> str:
+    """Write a number of bytes as people say it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,179 @@
+"""The worker's side: bring a tree and a stage's deps, run the stage, send its outs, answer.
+
+A worker started by `pipeline work POOL` in a clone runs this flow for each stage that is placed in
+its pool. It trusts nothing but hashes, and works in a tree of its own, on its clone's cache.
+"""
+
+import math
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+
+from flows.engine.environment import describe_here
+from flows.engine.names import hold_name, make_name
+from flows.engine.repro import Outcome, StageFailedError, StoppedError, repro
+from flows.engine.tree import bring_downloads, check_out, remove_tree
+from flows.orchestration import slots
+from flows.orchestration.refusals import in_one_line
+from flows.orchestration.signs import sign
+from flows.orchestration.stopping import find_stop, stoppable
+from flows.placing.beats import beating, note_status
+from flows.placing.objects import RefusedError, Store, list_deps, list_outs, open_store, read_entry
+from flows.placing.orders import ANSWER, Answer, Order, check_same, hash_packages
+from flows.placing.refs import bring_tree
+from vision.base.errors import PipelineError
+
+TREES = Path(".dvc/tmp/trees")
+LINES = "stage"  # logger of what the stage itself says
+REFUSED = "Refused"  # name of the state
+
+slots.install()
+
+
+class Clock:
+    """Seconds of each step, by name."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+        self.last = time.monotonic()
+
+    def note(self, step: str) -> None:
+        now = time.monotonic()
+        self.steps[step] = round(now - self.last, 2)
+        self.last = now
+
+
+@flow(name="stage")
+@in_one_line
+def stage(order: Order) -> State[Any]:
+    """Run one stage for another clone, and answer with its entry in dvc.lock."""
+    clock = Clock()
+    with stoppable(), beating():
+        sign()
+        try:
+            check_packages(order)
+            with _choose_tree(order) as tree:
+                clock.note("tree")
+                return _answer(order, tree, clock)
+        except RefusedError as error:
+            return Failed(name=REFUSED, message=f"{socket.gethostname()}: {error}")
+    return Cancelled(message="the worker was told to end")
+
+
+def check_packages(order: Order) -> None:
+    """Refuse to compute with other packages than the sender has.
+
+    Raises:
+        RefusedError: the lock file of this clone differs.
+    """
+    ours = hash_packages()
+    if ours != order.packages:
+        way_out = "bring its clone up to date and install it anew, or run the stage at home"
+        raise RefusedError(
+            f"the worker's requirements.lock is {ours[:8] or 'missing'}, "
+            f"the sender's {order.packages[:8] or 'missing'}: {way_out}"
+        )
+
+
+@contextmanager
+def _choose_tree(order: Order) -> Iterator[Path]:
+    """Yield a worktree of what was sent; it is removed again."""
+    bring_tree(order.reference, order.commit)
+    name = make_name(str(flow_run.get_name() or "placed"))
+    with hold_name(name):
+        place = TREES / name
+        tree = check_out(place, order.commit)
+        try:
+            bring_downloads(tree, Path())
+            yield tree
+        finally:
+            remove_tree(place)
+
+
+def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
+    with open_store(tree) as store:
+        received = bring_deps(store, order, tree)
+        clock.note("deps")
+        state = run_there.with_options(
+            name=order.stage, task_run_name=order.stage, tags=order.tags
+        )(order, tree, return_state=True)
+        if not state.is_completed():
+            return type(state)(type=state.type, name=state.name, message=state.message)
+        outcome, seconds = state.result()
+        clock.note("stage")
+        entry = read_lock(tree, order.stage)
+        sent = store.push(list_outs(entry))
+        clock.note("outs")
+    answer = Answer(
+        entry=entry,
+        outcome=outcome,
+        seconds=round(seconds, 2),
+        steps=clock.steps,
+        received=received,
+        sent=sent,
+        host=socket.gethostname(),
+        machine=describe_here(),
+    )
+    create_markdown_artifact(answer.model_dump_json(), key=ANSWER, description=order.stage)
+    return Completed(message=f"{order.stage}: {outcome} in {seconds:.1f} s")
+
+
+def bring_deps(store: Store, order: Order, tree: Path) -> int:
+    """Fetch what a stage reads and git does not hold, and compare all that it reads.
+
+    Raises:
+        RefusedError: it is not what the sender has.
+    """
+    hashes = list_deps(order.entry)
+    moved = store.pull(hashes[path] for path in order.held)
+    for path in order.held:
+        store.check_out(tree / path, hashes[path])
+    try:
+        found, _, _ = read_entry(store, order.stage)
+    except PipelineError as error:
+        raise RefusedError(f"{error} (what neither git nor DVC holds does not travel)") from error
+    check_same(order.entry, found)
+    return moved
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def run_there(order: Order, tree: Path) -> Any:
+    """Run the stage, holding the slots of its tags."""
+    logger = get_run_logger().getChild(LINES)  # type: ignore[union-attr]
+    if find_stop().is_set():
+        return Cancelled(message="the worker was told to end")
+    started = time.monotonic()
+    try:
+        outcome: Outcome = repro(
+            tree,
+            order.stage,
+            force=order.force,
+            timeout_s=order.timeout_s or math.inf,
+            stop=find_stop(),
+            on_line=logger.info,
+            memory=order.memory,
+        )
+    except StoppedError:
+        return Cancelled(message="the worker was told to end")
+    except StageFailedError as error:
+        if error.status is not None:
+            note_status(error.status)
+        return Failed(message=str(error))
+    return Completed(data=(outcome, time.monotonic() - started))
+
+
+def read_lock(tree: Path, name: str) -> dict[str, Any]:
+    """Return a stage's entry in a tree's dvc.lock."""
+    lock = yaml.safe_load((tree / "dvc.lock").read_text(encoding="utf-8"))
+    return dict(lock["stages"][name])

@@ -1,0 +1,55 @@
+"""Serve a work pool from this clone: a worker of Prefect's that begins a stage within seconds."""
+
+import os
+import sys
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+
+from flows.orchestration.server import start
+from vision.base.errors import PipelineError
+
+CODE = Path(__file__).parents[2]  # the project that `flows` is part of
+PROMPT = {
+    "PREFECT_WORKER_QUERY_SECONDS": "1",  # between looks for work
+    "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",  # by which senders see that someone serves the pool
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",  # for senders who read along
+    "PREFECT_CLIENT_MAX_RETRIES": "7",  # a server that is away for four minutes
+}
+
+
+def work(pool: str, limit: int | None = None) -> int:
+    """Run the stages that are placed in a pool until interrupted; return the worker's status.
+
+    Args:
+        limit: of stages side by side.
+
+    Raises:
+        PipelineError: there is no such pool.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound:
+            way_out = f"pipeline deploy --pool {pool}"
+            raise PipelineError(f"{client.api_url} has no pool {pool}: {way_out}") from None
+    options = ("--limit", str(limit)) if limit else ()
+    words = ("prefect", "worker", "start", "--pool", pool, *options)
+    worker = start(*words, **PROMPT | _find_python())
+    try:
+        return worker.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def _find_python() -> dict[str, str]:
+    """Return the environment in which `python` is this one, and knows this code."""
+    folders = {"PATH": Path(sys.executable).parent, "PYTHONPATH": CODE}
+    return {
+        name: os.pathsep.join(filter(None, [str(folder), os.environ.get(name, "")]))
+        for name, folder in folders.items()
+    }

@@ -1,0 +1,78 @@
+"""Clones of the toy project that share a git remote and a DVC remote, and workers in them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from flows.placing.pools import register_pools
+from tests.flows.commands.typed import Typed, type_pipeline
+from tests.flows.toy import dvc, git, wait_until
+
+POOL = "there"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where clones meet: a bare git repository and a folder for DVC's objects."""
+
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def clone(self, name: str) -> Path:
+        """Return a clone with an empty cache of its own."""
+        git(self.folder, "clone", "--quiet", "hub.git", name)
+        for key in ("user.name", "user.email"):
+            git(self.folder / name, "config", key, "test@example.org")
+        return self.folder / name
+
+    def list_objects(self) -> list[str]:
+        return sorted(path.name for path in self.store.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def hub(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with the toy project, no stage run; to be copied."""
+    folder = tmp_path_factory.mktemp("hub")
+    first = Path(shutil.copytree(fresh, folder / "first"))
+    dvc(first, "remote", "add", "--default", "store", "../store")
+    git(first, "commit", "--quiet", "--all", "--message", "Share")
+    git(folder, "clone", "--quiet", "--bare", "first", "hub.git")
+    shutil.rmtree(first)
+    return folder
+
+
+@pytest.fixture
+def site(hub: Path, tmp_path: Path) -> Site:
+    """A site of one's own."""
+    return Site(Path(shutil.copytree(hub, tmp_path / "site")))
+
+
+@pytest.fixture(scope="module")
+def served(
+    hub: Path, prefect_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A site in which a worker serves the pool from a clone, shared by a module's tests."""
+    site = Site(Path(shutil.copytree(hub, tmp_path_factory.mktemp("served") / "site")))
+    register_pools([POOL])
+    worker = start_worker(site.clone("worker"))
+    yield site
+    worker.process.terminate()
+    worker.process.wait()
+
+
+def start_worker(clone: Path) -> Typed:
+    """Start a worker in a clone, and wait until it is there."""
+    worker = type_pipeline(clone, "work", POOL, PREFECT_API_URL=str(PREFECT_API_URL.value()))
+    wait_until(lambda: "started!" in worker.read() or worker.process.poll() is not None)
+    assert worker.process.poll() is None, worker.read()
+    return worker
+
+
+Clone = Callable[[str], Path]
