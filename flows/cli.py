@@ -58,30 +58,40 @@ def plan(
     targets: Targets = None,
     set: Changes = None,
     force: Force = False,
+    place: Places = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run would do, why, and how long it should take."""
     start = enter_project()
-    from flows.engine.durations import describe_time, describe_total, estimate
+    from flows.engine.durations import describe_total, estimate
     from flows.engine.glance import describe_sizes
     from flows.engine.overrides import SOURCE, parse_overrides
     from flows.engine.plan import group_elsewhere, make_plan
+    from flows.placing.foreseen import describe_moves, describe_time_there
+    from flows.placing.places import HOME, check_places, place_stages
 
     overrides = parse_overrides(place_sources(set or [], start, SOURCE))
+    places = check_places(place or [])
     stages = make_plan(Path(), targets or (), force, overrides)
+    pools = place_stages(stages, places)
     if as_json:
-        rows = [asdict(stage) | {"seconds": estimate(stage)} for stage in stages]
+        more = {stage.name: {"place": pools.get(stage.name, HOME)} for stage in stages}
+        rows = [asdict(each) | {"seconds": estimate(each)} | more[each.name] for each in stages]
         print(json.dumps(rows, indent=2))
         return
-    table = Table("stage", "verdict", "why", "time", box=None, header_style="bold")
+    columns = ["stage", "verdict", "why", "time", *(["place"] if pools else [])]
+    table = Table(*columns, box=None, header_style="bold")
     for stage in stages:
-        table.add_row(stage.name, stage.verdict, "\n".join(stage.reasons), describe_time(stage))
+        pool = pools.get(stage.name, "")
+        time = describe_time_there(stage, pool)
+        reasons, shown = "\n".join(stage.reasons), pool if pools else None
+        table.add_row(*filter(None.__ne__, (stage.name, stage.verdict, reasons, time, shown)))
     console = Console(highlight=False)
     console.print(table)
     console.print(f"\n{describe_total(stages)}.", soft_wrap=True)
     for words, names in group_elsewhere(stages).items():
         console.print(f"{', '.join(names)}: {words}.", soft_wrap=True)
-    for line in describe_sizes(stages, overrides):
+    for line in (*describe_sizes(stages, overrides), *describe_moves(stages, pools)):
         console.print(f"{line}.", soft_wrap=True)
 
 
@@ -106,9 +116,11 @@ def run(
     from flows.engine.checks import check_run
     from flows.engine.names import check_free
     from flows.engine.overrides import SOURCE, parse_overrides
+    from flows.placing.places import check_places
 
     set = place_sources(set or [], start, SOURCE)
     check_run(Path(), targets or (), parse_overrides(set), jobs)  # before Prefect starts
+    check_places(place or [])
     if isolated or set or publish:
         check_free(name, publish, replace=replace)
     _prepare_prefect()
@@ -154,15 +166,18 @@ def sweep(
     name: Annotated[str | None, typer.Option(help="What experiments' names begin with.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Experiments side by side.")] = 1,
     replace: Replace = False,
+    place: Places = None,
 ) -> None:
     """Run several experiments, each in a tree of its own, and rank them."""
     start = enter_project()
     from flows.engine.choices import check_sweep
     from flows.engine.names import check_free
     from flows.engine.overrides import SOURCE
+    from flows.placing.places import check_places
 
     grid, search = (place_sources(texts or [], start, SOURCE) for texts in (grid, search))
     check_sweep(grid, None, search, trials, metric, parallel)  # before Prefect starts
+    check_places(place or [])
     check_free(name and f"{name}-1", replace=replace)
     _prepare_prefect()
     from flows.orchestration.reach import reach_server
@@ -177,6 +192,7 @@ def sweep(
             name=name,
             parallel=parallel,
             replace=replace,
+            place=place,
             return_state=True,
         )
     _end(state)

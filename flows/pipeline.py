@@ -21,7 +21,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.engine.checks import check_run, check_targets
+from flows.engine.checks import check_run
 from flows.engine.durations import record
 from flows.engine.names import check_free, hold_name, make_name
 from flows.engine.overrides import parse_overrides, set_params
@@ -43,8 +43,9 @@ from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_r
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import Stop, find_stop, stoppable
-from flows.placing.places import name_there, parse_places, place_stages
+from flows.placing.places import check_places, name_there, place_stages
 from flows.placing.sender import Placed, Sender
+from flows.placing.sharing import bring_results, send_results
 from vision.base.errors import PipelineError
 from vision.base.processor import count_cores
 
@@ -97,8 +98,8 @@ def pipeline(
             runs with `set` or `publish`.
         name: of the experiment; by default the flow run's.
         jobs: stages side by side at most; by default as many as there are cores, up to 4.
-        pull: first fetch what a DVC remote has, run cache included.
-        push: afterwards send what the cache has to it.
+        pull: first fetch what a DVC remote has of the results that are wanted.
+        push: afterwards send it those that it lacks.
         publish: commit params.yaml, dvc.lock and reports/ to this branch, with code that is not
             committed. No one may have it checked out.
         replace: let the experiment take the place of one of the same name.
@@ -108,8 +109,7 @@ def pipeline(
     root = Path.cwd()
     overrides = parse_overrides(set or [])
     check_run(root, targets or (), overrides, jobs)
-    places = parse_places(place or [])
-    check_targets(root, tuple(places))
+    places = check_places(place or [], root)
     chosen = name or make_name(str(flow_run.get_name()))
     own_tree = bool(isolated or overrides or publish)
     if own_tree:
@@ -120,9 +120,8 @@ def pipeline(
         uncommitted = list_uncommitted(tree) if publish else []
         set_params(tree, overrides)
         bring_files(tree, root)
-        if pull:
-            run_dvc(tree, "pull", "--run-cache", "--allow-missing")
-        plan = make_plan(tree, tuple(targets or ()), force, kept=root)
+        look = bring_results if pull else make_plan
+        plan = look(tree, tuple(targets or ()), force, kept=root)
         publish_plan(plan, root)
         states = run_plan(plan, root, tree, force, jobs, places)
         states |= run_missed(plan, states, root, tree, jobs)
@@ -136,7 +135,7 @@ def pipeline(
             _save(tree, chosen)
         is_good = not failures
         if push:
-            failures += _try(lambda: run_dvc(tree, "push", "--run-cache"))
+            failures += _try(lambda: send_results(tree))
         if publish and is_good:
             failures += _try(lambda: _publish(tree, publish, chosen, uncommitted))
         return _conclude(states, failures)
@@ -272,8 +271,10 @@ def place_stage(run: Run, stage: PlannedStage) -> Placed | None:
     pool = run.pools.get(stage.name, "")
     if not pool or run.stop.is_set():
         return None
-    if not run.force and make_plan(run.tree, (stage.name,))[-1].verdict != "run":
-        return None
+    if not run.force:
+        now = make_plan(run.tree, (stage.name,), kept=run.root)[-1]
+        if now.verdict != "run" or now.known:
+            return None
     logger, on_line = get_run_logger(), _listen(stage)
     return Sender(run.tree, stage, pool, run.force, run.stop, logger.info, on_line).place()
 
@@ -334,7 +335,7 @@ def _publish(tree: Path, branch: str, name: str, uncommitted: list[str]) -> None
     get_run_logger().info("%s: %s%s", branch, commit or "nothing new", changes)
 
 
-def _try(step: Callable[[], None]) -> list[str]:
+def _try(step: Callable[[], object]) -> list[str]:
     """Return why a step after the run failed, or nothing; the others do not depend on it."""
     try:
         step()

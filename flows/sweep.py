@@ -31,6 +31,7 @@ from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
 from flows.pipeline import ENDED, pipeline
+from flows.placing.places import check_places
 from vision.base.errors import ParamsError, PipelineError
 from vision.base.kept import CHECKPOINTS_KEPT, KEPT
 from vision.base.params import get_value
@@ -45,6 +46,7 @@ LOGARITHMIC = 10  # a range whose ends differ by this factor is searched by its 
 class Experiment:
     name: str
     overrides: tuple[str, ...]  # as `dvc exp run -S` takes them
+    places: tuple[str, ...] = ()  # STAGE=POOL
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def sweep(
     name: str | None = None,
     parallel: int = 1,
     replace: bool = False,
+    place: list[str] | None = None,
 ) -> State[Any]:
     """Run experiments, each isolated and kept as a DVC experiment, and rank them.
 
@@ -78,20 +81,25 @@ def sweep(
         name: what the experiments' names begin with; by default the flow run's name.
         parallel: experiments side by side.
         replace: let experiments take the place of those of the same names.
+        place: `STAGE=POOL`, as for a run. A stage that several have in common runs there once.
 
     What cannot be run, or compared by the metric, is refused before the first experiment; so are
     names that are taken.
     """
     check_sweep(grid, experiments, search, trials, metric, parallel)
+    check_places(place or [])
+    places = tuple(place or ())
     prefix = name or make_name(str(flow_run.get_name()))
     with stoppable() as stop:
         sign()
         if search:
             check_names(prefix, trials, replace)
-            results = run_search(search, trials, metric, prefix, replace)
+            results = run_search(search, trials, metric, prefix, replace, places)
         else:
             listed = [*expand_grid(grid or []), *map(tuple, experiments or [])]
-            named = [Experiment(f"{prefix}-{i}", chosen) for i, chosen in enumerate(listed, 1)]
+            named = [
+                Experiment(f"{prefix}-{i}", chosen, places) for i, chosen in enumerate(listed, 1)
+            ]
             check_names(prefix, len(named), replace)
             results = run_side_by_side(named, metric, parallel, replace)
         if not stop.is_set():
@@ -170,6 +178,7 @@ def run_experiment(experiment: Experiment, metric: str, parallel: int, replace: 
         name=experiment.name,
         jobs=1 if parallel > 1 else None,
         replace=replace,
+        place=list(experiment.places),
         return_state=True,
     )
     message = str(state.message)
@@ -202,7 +211,12 @@ def read_score(name: str, metric: str) -> float:
 
 
 def run_search(
-    search: Sequence[str], trials: int, metric: str, prefix: str, replace: bool
+    search: Sequence[str],
+    trials: int,
+    metric: str,
+    prefix: str,
+    replace: bool,
+    places: tuple[str, ...] = (),
 ) -> list[Result]:
     """Let Optuna choose the params of one experiment after the other."""
     try:
@@ -215,7 +229,7 @@ def run_search(
     for number in range(1, trials + 1):
         trial = study.ask()
         overrides = tuple(suggest(trial, each) for each in choices)
-        experiment = Experiment(f"{prefix}-{number}", overrides)
+        experiment = Experiment(f"{prefix}-{number}", overrides, places)
         state = run_experiment(experiment, metric, 1, replace, return_state=True)
         result = read_result(experiment, state)
         if result.score is None:

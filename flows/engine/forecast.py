@@ -6,9 +6,9 @@ alone touch what DVC does not promise to keep.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from unittest import mock
 
 from dvc.dependency import ParamsDependency
@@ -89,18 +89,31 @@ def list_folder(dep: Output) -> Iterator[tuple[tuple[str, ...], Meta, HashInfo]]
         yield from obj
 
 
-def find_run(stage: PipelineStage) -> dict[str, Any] | None:
+class Supply(Protocol):
+    """A remote from which a plan has brought what the cache lacks."""
+
+    def bring_run(self, key: str) -> bool:
+        """Bring a run of a key with its objects; say whether there is one."""
+
+    def bring(self, hashes: Iterable[str]) -> bool:
+        """Bring objects; say whether the remote has them all."""
+
+
+def find_run(stage: PipelineStage, supply: Supply | None = None) -> dict[str, Any] | None:
     """Return the newest entry of the run cache for a stage with the hashes that its deps have."""
     for item in (*stage.deps, *stage.outs):
         item.meta = Meta()  # a lock's meta repeats the hash, perhaps an older one
     runs = stage.repo.stage_cache
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    entries = Path(runs._get_cache_dir(key)).glob("*")
+    folder = Path(runs._get_cache_dir(key))
+    if supply and not any(folder.glob("*")):
+        supply.bring_run(key)
+    entries = folder.glob("*")
     newest = max(entries, key=lambda path: path.stat().st_mtime, default=None)
     return runs._load_cache(key, newest.name) if newest else None
 
 
-def take_outs(stage: PipelineStage, entry: Mapping[str, Any]) -> bool:
+def take_outs(stage: PipelineStage, entry: Mapping[str, Any], supply: Supply | None = None) -> bool:
     """Give a stage the outs of an entry of the run cache; say whether the cache has them."""
     outs = {out["path"]: out for out in entry["outs"]}
     for out in stage.outs:
@@ -108,7 +121,21 @@ def take_outs(stage: PipelineStage, entry: Mapping[str, Any]) -> bool:
         out.hash_info = HashInfo("md5", outs[out.def_path]["md5"])
         out.meta = Meta(size=outs[out.def_path].get("size"))
         out.use_cache = True  # the run cache keeps outs that the workspace does not
-    return bool(stage.outs_cached())
+    return bool(stage.outs_cached()) or _bring_outs(stage, supply)
+
+
+def are_cached(stage: PipelineStage, supply: Supply | None = None) -> bool:
+    """Say whether DVC's cache has all outs as dvc.lock has them, also those that it need not keep.
+
+    DVC restores all outs of a stage or none: a report that lies in git is drawn anew.
+    """
+    return all(map(is_cached, stage.outs)) or _bring_outs(stage, supply)
+
+
+def _bring_outs(stage: PipelineStage, supply: Supply | None) -> bool:
+    hashes = [out.hash_info.value for out in stage.outs if out.hash_info]
+    complete = len(hashes) == len(stage.outs)
+    return complete and supply is not None and supply.bring(hashes)
 
 
 def find_cached(out: Output, parts: tuple[str, ...]) -> Path | None:

@@ -25,12 +25,13 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from flows.engine.environment import describe_difference
 from flows.engine.forecast import (
+    Supply,
+    are_cached,
     could_be_known,
     count_bytes,
     find_run,
     foresee,
     is_below,
-    is_cached,
     read_metrics,
     take_outs,
 )
@@ -46,7 +47,7 @@ from vision.base.memory import name_knobs
 from vision.base.params import PARAMS_FILE, flatten, get_value, read_params
 
 Verdict = Literal["cached", "restore", "run", "maybe"]
-_PLANNING = threading.Lock()  # DVC's objects are not made for threads
+READING = threading.Lock()  # DVC's project: its objects are not made for threads
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def make_plan(
     force: bool = False,
     overrides: Mapping[str, Any] | None = None,
     kept: Path | None = None,
+    supply: Supply | None = None,
 ) -> list[PlannedStage]:
     """Return the stages in an order in which they can run.
 
@@ -89,6 +91,7 @@ def make_plan(
         force: say `run` for every stage.
         overrides: values of params to plan with instead of those in params.yaml.
         kept: the project below which trainings keep what they have, if that is not `root`.
+        supply: brings what the cache lacks of runs that are wanted.
 
     Raises:
         PipelineError: DVC cannot read the project, or a target is not a stage.
@@ -97,7 +100,7 @@ def make_plan(
     params = read_params(root / PARAMS_FILE)
     apply_overrides(params, overrides or {})
     check_params(params, root)
-    with _PLANNING, _showing(params):
+    with READING, _showing(params):
         try:
             with Repo(str(root)) as repo:
                 graph = repo.index.graph
@@ -105,7 +108,7 @@ def make_plan(
                 wanted = _find_targets(stages, targets)
                 for stage in stages:
                     check_closure(stage.cmd, {dep.def_path for dep in stage.deps}, root)
-                planner = _Planner(repo, root, kept or root, params, force)
+                planner = _Planner(repo, root, kept or root, params, force, supply)
                 return [
                     planner.plan(stage, sorted(graph.successors(stage), key=_name))
                     for stage in plan_repro(graph, wanted)
@@ -135,11 +138,18 @@ class _Planner:
     """Plans stages one after the other, those upstream first, as DVC will decide on them."""
 
     def __init__(
-        self, repo: Repo, root: Path, kept: Path, params: dict[str, Any], force: bool
+        self,
+        repo: Repo,
+        root: Path,
+        kept: Path,
+        params: dict[str, Any],
+        force: bool,
+        supply: Supply | None,
     ) -> None:
         self.repo, self.root, self.kept = repo, root, kept
         self.params = params
         self.force = force
+        self.supply = supply
         self.verdicts: dict[str, Verdict] = {}
         self.coming: dict[str, HashInfo] = {}  # outs that DVC will bring back, by path
         self.present: dict[str, HashInfo | None] = {}  # what is on the disk, by path
@@ -205,7 +215,7 @@ class _Planner:
     def _is_certain(self, view: "_View") -> bool:
         """Say whether a stage will run, whatever the stages before it give."""
         if not view.changed:  # dvc.lock's outs come back if the deps turn out to be the same
-            return bool(view.lost) and not _are_cached(view.stage)
+            return bool(view.lost) and not are_cached(view.stage)
         return not could_be_known(self.repo, view.stage, view.params, view.hashes)
 
     def _restore(self, view: "_View") -> bool:
@@ -219,10 +229,12 @@ class _Planner:
                     dep.fill_values(self._read(dep))
                 else:
                     dep.hash_info = HashInfo("md5", view.hashes[dep.def_path])
-            entry = find_run(stage)
-            if not entry or not take_outs(stage, entry):
+            entry = find_run(stage, self.supply)
+            if not entry or not take_outs(stage, entry, self.supply):
                 return False
-        elif not _are_cached(stage):  # DVC takes what dvc.lock says, and looks no further
+        elif not are_cached(
+            stage, self.supply
+        ):  # DVC takes what dvc.lock says, and looks no further
             return False
         self.coming |= {out.fs_path: out.hash_info for out in stage.outs}
         return True
@@ -277,7 +289,7 @@ def find_stale(root: Path, names: Sequence[str]) -> set[str]:
         PipelineError: another DVC is writing what they read.
     """
     try:
-        with _PLANNING, Repo(str(root)) as repo, lock_repo(repo):
+        with READING, Repo(str(root)) as repo, lock_repo(repo):
             stages = filter(lambda stage: isinstance(stage, PipelineStage), repo.index.graph)
             return {_name(each) for each in stages if _name(each) in names and each.status()}
     except LockError as error:
@@ -318,14 +330,6 @@ def _list_lost(stage: PipelineStage) -> list[str]:
 def _find_elsewhere(stage: PipelineStage) -> str:
     metrics = read_metrics(stage)
     return describe_difference(metrics) if {"torch", "threads"} <= metrics.keys() else ""
-
-
-def _are_cached(stage: PipelineStage) -> bool:
-    """Say whether DVC's cache has all outs as dvc.lock has them, also those that it need not keep.
-
-    DVC restores all outs of a stage or none: a report that lies in git is drawn anew.
-    """
-    return all(map(is_cached, stage.outs))
 
 
 def _describe_change(

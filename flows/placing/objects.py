@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dvc.config import ConfigError
 from dvc.exceptions import DvcException
 from dvc.fs import LocalFileSystem
 from dvc.repo import Repo
-from dvc.stage.cache import _get_cache_hash
+from dvc.stage.cache import _can_hash, _get_cache_hash
+from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile import load
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.checkout import checkout
@@ -26,6 +27,8 @@ from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 from ruamel.yaml import YAML
 
+from flows.engine.forecast import count_bytes, is_below
+from flows.engine.plan import READING
 from vision.base.errors import PipelineError
 
 DIR = ".dir"  # with which the hash of a folder ends
@@ -71,15 +74,8 @@ class Store:
     def count_missing(self, hashes: Iterable[str]) -> int:
         """Return how many bytes of some objects the remote lacks."""
         files, folders = self._unfold(hashes)
-        return self._count_bytes(_find_missing(self.remote, files | folders))
-
-    def has(self, hashes: Iterable[str]) -> bool:
-        """Say whether the cache has some objects, folders with all that is in them."""
-        try:
-            files, folders = self._unfold(hashes)
-        except PipelineError:
-            return False
-        return not _find_missing(self.cache, files | folders)
+        with self._reaching():
+            return self._count_bytes(_find_missing(self.remote, files | folders))
 
     def check_out(self, path: Path, digest: str) -> None:
         """Put a file or folder of the cache at a path."""
@@ -98,30 +94,49 @@ class Store:
             YAML().dump(entry, file)
         Path(unfinished).replace(path)
 
+    def bring(self, hashes: Iterable[str]) -> bool:
+        """Fetch some objects, and say whether the remote has them all, whole."""
+        try:
+            self.pull(hashes)
+        except RefusedError:
+            return False
+        return True
+
     def bring_run(self, key: str) -> bool:
-        """Fetch the run of a key that the remote has, if there is one, with its objects."""
+        """Fetch a run of a key with its objects, and say whether the remote has one, whole."""
         folder = self._find_runs(key)
         for name in sorted(self._list(folder)):
-            entry = YAML(typ="safe").load(
-                self.remote.fs.read_text(self.remote.fs.join(folder, name))
-            )
-            if find_key(entry) != key:
-                raise RefusedError(f"the remote's run {name} is not of its key {key}: remove it")
-            self.pull(list_outs(entry))
-            self.keep_run(entry)
-            return True
+            with self._reaching():
+                text = self.remote.fs.read_text(self.remote.fs.join(folder, name))
+            entry = YAML(typ="safe").load(text)
+            if find_key(entry) == key and self.bring(list_outs(entry)):
+                self.keep_run(entry)
+                return True
         return False
 
     def send_run(self, entry: Entry) -> int:
-        """Send the outs of a stage's entry and, where the remote has none of its key, the entry."""
+        """Send the outs of an entry of dvc.lock and, if the remote has none of its key, its run."""
         moved = self.push(list_outs(entry))
         key = find_key(entry)
         path = Path(self.repo.stage_cache.cache_dir) / key[:2] / key / _get_cache_hash(entry)
         folder = self._find_runs(key)
         if path.is_file() and not self._list(folder):
-            self.remote.fs.makedirs(folder, exist_ok=True)
-            self.remote.fs.put_file(str(path), self.remote.fs.join(folder, path.name))
+            with self._reaching():
+                self.remote.fs.makedirs(folder, exist_ok=True)
+                self.remote.fs.put_file(str(path), self.remote.fs.join(folder, path.name))
         return moved
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say which remote it was that failed; each kind has errors of its own."""
+        try:
+            yield
+        except PipelineError:
+            raise
+        except Exception as error:
+            why = " ".join(str(error).split())
+            where = self.remote.fs.unstrip_protocol(self.remote.path)
+            raise PipelineError(f"the remote {where}: {type(error).__name__}: {why}") from error
 
     def _find_runs(self, key: str) -> str:
         """Return where the remote keeps the runs of a key, as DVC's own transfer does."""
@@ -129,7 +144,7 @@ class Store:
         return str(self.remote.fs.join(top, "runs", key[:2], key))
 
     def _list(self, folder: str) -> list[str]:
-        with suppress(FileNotFoundError):
+        with self._reaching(), suppress(FileNotFoundError):
             return [self.remote.fs.name(path) for path in self.remote.fs.ls(folder, detail=False)]
         return []
 
@@ -148,19 +163,24 @@ class Store:
         return files, folders
 
     def _send(self, hashes: set[str]) -> int:
-        missing = _find_missing(self.remote, hashes)
-        if absent := _find_missing(self.cache, missing):
-            raise PipelineError(f"DVC's cache lacks {_name(absent)}: dvc pull, or dvc repro")
-        if failed := _copy(self.cache, self.remote, missing, verify=False):
-            raise PipelineError(f"{self.remote.path} did not take {_name(failed)}")
+        with self._reaching():
+            missing = _find_missing(self.remote, hashes)
+            if absent := _find_missing(self.cache, missing):
+                raise PipelineError(f"DVC's cache lacks {_name(absent)}: dvc pull, or dvc repro")
+            failed = _copy(self.cache, self.remote, missing, verify=False)
+        if failed:
+            raise PipelineError(
+                f"{self.remote.path} did not take {_name(failed)}: {_explain(failed)}"
+            )
         return self._count_bytes(missing)
 
     def _fetch(self, hashes: set[str]) -> int:
         missing = _find_missing(self.cache, hashes)
-        failed = _copy(self.remote, self.cache, missing, verify=True)
+        with self._reaching():
+            failed = _copy(self.remote, self.cache, missing, verify=True)
         if absent := _find_missing(self.cache, missing):
-            why = "; ".join(failed.values()) or "its bytes are not those of its name"
-            raise RefusedError(f"{self.remote.path} does not give {_name(absent)} ({why})")
+            why = _explain(failed) or "its bytes are not those of its name"
+            raise RefusedError(f"{self.remote.path} does not give {_name(absent)}: {why}")
         return self._count_bytes(missing)
 
     def _count_bytes(self, hashes: Iterable[str]) -> int:
@@ -181,36 +201,44 @@ def open_store(tree: Path) -> Iterator[Store]:
         raise PipelineError(f"DVC: {error}") from error
 
 
-def read_entry(store: Store, name: str) -> tuple[Entry, list[str], bool]:
-    """Return what a stage would run with now.
+class Reading(NamedTuple):
+    """
+    Attributes:
+        entry: of a stage, with the hashes that its deps have now and the paths of its outs.
+        held: the paths of the deps that DVC holds.
+        is_kept: DVC keeps all its outs.
+        bytes: of its outs, as they were last.
+    """
 
-    Returns:
-        Its entry, with the hashes that its deps have and the paths of its outs; the deps that DVC
-        holds; whether DVC keeps all its outs.
+    entry: Entry
+    held: list[str]
+    is_kept: bool
+    bytes: int
+
+
+def read_stage(store: Store, name: str) -> Reading:
+    """Return with what a stage would run now.
 
     Raises:
         PipelineError: a dep is missing, or DVC keeps no runs of such a stage.
     """
-    from dvc.stage.cache import _can_hash
-    from dvc.stage.serialize import to_single_stage_lockfile
-
-    stages = [stage for stage in store.repo.index.stages if getattr(stage, "name", "") == name]
-    if not stages:
-        raise PipelineError(f"there is no stage {name!r} in dvc.yaml")
-    (stage,) = stages
-    stage.save_deps()
-    if not _can_hash(stage):
-        raise PipelineError(
-            f"{name}: DVC keeps no runs of it, so none can be brought from elsewhere"
-        )
-    kept = [out.fs_path for other in store.repo.index.stages for out in other.outs]
-    held = [dep for dep in stage.deps if any(_is_in(dep.fs_path, out) for out in kept)]
-    for dep in held:
-        _store_dep(store, dep)
-    entry = to_single_stage_lockfile(stage)
-    entry["outs"] = [{"path": out.def_path} for out in stage.outs]
-    is_kept = all(out.use_cache or out.metric or out.plot for out in stage.outs)
-    return entry, [dep.def_path for dep in held], is_kept
+    with READING:
+        everything = store.repo.index.stages
+        stage = next((each for each in everything if getattr(each, "name", "") == name), None)
+        if not stage:
+            raise PipelineError(f"there is no stage {name!r} in dvc.yaml")
+        last = count_bytes(stage)
+        stage.save_deps()
+        if not _can_hash(stage):
+            raise PipelineError(f"{name}: DVC keeps no runs of it, so none comes from elsewhere")
+        kept = [out.fs_path for other in everything for out in other.outs]
+        held = [dep for dep in stage.deps if any(is_below(dep.fs_path, out) for out in kept)]
+        for dep in held:
+            _store_dep(store, dep)
+        entry = to_single_stage_lockfile(stage)
+        entry["outs"] = [{"path": out.def_path} for out in stage.outs]
+        is_kept = all(out.use_cache or out.metric or out.plot for out in stage.outs)
+        return Reading(entry, [dep.def_path for dep in held], is_kept, last)
 
 
 def _store_dep(store: Store, dep: Any) -> None:
@@ -233,10 +261,6 @@ def list_deps(entry: Mapping[str, Any]) -> dict[str, str]:
     return {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
 
 
-def _is_in(path: str, folder: str) -> bool:
-    return f"{path}{os.sep}".startswith(f"{folder}{os.sep}")
-
-
 def _find_missing(place: Any, hashes: set[str]) -> set[str]:
     return hashes - set(place.oids_exist(list(hashes))) if hashes else set()
 
@@ -256,6 +280,10 @@ def _copy(source: Any, target: Any, hashes: set[str], *, verify: bool) -> dict[s
             on_error=lambda name, error: failed.update({name: " ".join(str(error).split())}),
         )
     return failed
+
+
+def _explain(failed: Mapping[str, str]) -> str:
+    return next(iter(failed.values()), "")
 
 
 def _name(hashes: Iterable[str]) -> str:

@@ -1,7 +1,9 @@
 """Where each stage runs: at home, or in a work pool, as dvc.yaml and the command line say."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from flows.engine.checks import check_targets
 from flows.engine.plan import PlannedStage
 from vision.base.errors import ParamsError
 
@@ -22,6 +24,13 @@ def parse_places(texts: Sequence[str]) -> dict[str, str]:
             form = f"write --place STAGE=POOL, or STAGE={HOME}"
             raise ParamsError(f"--place {text!r} names no stage and pool: {form}")
         places[stage] = pool
+    return places
+
+
+def check_places(texts: Sequence[str], root: Path = Path()) -> dict[str, str]:
+    """Return the same, if dvc.yaml has the stages."""
+    places = parse_places(texts)
+    check_targets(root, tuple(places))
     return places
 
 

@@ -10,6 +10,7 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.engine.checks import DVC_FILE
 from flows.orchestration.server import limit_gpu_stages
+from flows.placing.gpus import COUNT
 from flows.placing.places import HOME, POOL
 from vision.base.params import read_yaml
 
@@ -52,7 +53,7 @@ def register(client: SyncPrefectClient, pool: str, gpus: int | None = None) -> N
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
     variables: dict[str, Any] = {"command": "python -m prefect.engine"}  # at once, in the clone
     if gpus is not None:
-        variables["env"] = {"PIPELINE_GPUS": str(gpus)}
+        variables["env"] = {COUNT: str(gpus)}
     step = {"prefect.deployments.steps.set_working_directory": {"directory": PROJECT}}
     client.create_deployment(
         client.create_flow_from_name(FLOW),

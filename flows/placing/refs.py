@@ -3,11 +3,11 @@
 refs/pipeline/RUN/STAGE    RUN is the sender's flow run
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from flows.engine.git import ask, git, take_snapshot
 from flows.engine.modules import list_modules
+from flows.engine.names import make_name
 from vision.base.errors import PipelineError
 
 REFS = "refs/pipeline"
@@ -47,11 +47,22 @@ def bring_tree(reference: str, commit: str) -> None:
         git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", find_remote(), reference)
 
 
-def list_sent() -> Iterator[tuple[str, str]]:
-    """Yield the references that senders have left with the remote, each with its flow run."""
-    for line in ask("ls-remote", find_remote(), f"{REFS}/*").splitlines():
-        reference = line.partition("\t")[2]
-        yield reference, reference.removeprefix(f"{REFS}/").partition("/")[0]
+def list_sent() -> list[str]:
+    """Return the references that senders have with git's remote; none where there is no remote."""
+    if not ask("remote"):
+        return []
+    lines = ask("ls-remote", find_remote(), f"{REFS}/*").splitlines()
+    return [line.partition("\t")[2] for line in lines]
+
+
+def name_reference(run: str, stage: str) -> str:
+    """Return the reference by which a flow run sends a tree for a stage."""
+    return f"{REFS}/{run or 'none'}/{make_name(stage)}"
+
+
+def find_sender(reference: str) -> str:
+    """Return the flow run that has sent a reference."""
+    return reference.removeprefix(f"{REFS}/").partition("/")[0]
 
 
 def find_remote(tree: Path = Path()) -> str:

@@ -29,7 +29,7 @@ from flows.placing.pools import FLOW
 from vision.base.errors import PipelineError
 
 LINES = "prefect.task_runs.stage"  # logger of what the stage itself says
-POLL_S = 0.5
+POLL_S = (0.5, 2.0)  # between looks: at first, and in the end
 PATIENCE_S = 20.0  # with a pool that no worker serves
 SILENCE_S = 60.0  # without a sign of life, the server being there, a worker counts as gone
 LATE = timedelta(seconds=10)  # by which a line may come after younger ones
@@ -92,9 +92,9 @@ class Follower:
             LostError: its worker is gone.
             PipelineError: no worker serves the pool.
         """
-        alive = time.monotonic()  # when there was a sign of life
+        alive = began = time.monotonic()  # when there was a sign of life
         while not stop.is_set():
-            pause = POLL_S
+            pause = min(POLL_S[1], max(POLL_S[0], (time.monotonic() - began) / 20))
             try:
                 run = self.client.read_flow_run(self.run.id)
                 for line in self._read_lines():

@@ -14,7 +14,6 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run
 
-from flows.engine.names import make_name
 from flows.engine.plan import PlannedStage
 from flows.engine.repro import StageFailedError, StoppedError
 from flows.orchestration.asking import ask, ask_patiently
@@ -26,10 +25,10 @@ from flows.placing.objects import (
     find_key,
     list_deps,
     open_store,
-    read_entry,
+    read_stage,
 )
 from flows.placing.orders import Answer, Order, hash_packages
-from flows.placing.refs import REFS, drop_tree, send_tree
+from flows.placing.refs import drop_tree, name_reference, send_tree
 from flows.placing.runs import Follower, LostError, ask_for, cancel, read_answer
 from flows.placing.taking import take_in
 from vision.base.errors import PipelineError
@@ -87,12 +86,12 @@ class Sender:
             raise StageFailedError(self.stage.name, str(error), None) from error
 
     def _place(self, store: Store, client: SyncPrefectClient) -> Placed:
-        entry, held, is_kept = read_entry(store, self.stage.name)
+        entry, held, is_kept, _ = read_stage(store, self.stage.name)
         if not is_kept:
             raise PipelineError("DVC does not keep all of its outs: it has to run at home")
         hashes = list_deps(entry)
         self.sent = store.push(hashes[path] for path in held)
-        reference = f"{REFS}/{flow_run.get_id() or 'none'}/{make_name(self.stage.name)}"
+        reference = name_reference(str(flow_run.get_id() or ""), self.stage.name)
         order = Order(
             stage=self.stage.name,
             reference=reference,
@@ -108,7 +107,8 @@ class Sender:
         try:
             return self._try(store, client, order)
         finally:
-            drop_tree(reference)
+            with suppress(PipelineError):  # `pipeline doctor` sees to it
+                drop_tree(reference)
 
     def _try(self, store: Store, client: SyncPrefectClient, order: Order) -> Placed:
         """Ask again where a worker went, and past what earlier runs of the same key ended as."""

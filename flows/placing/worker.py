@@ -29,12 +29,14 @@ from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
 from flows.placing.beats import beating, note_status
-from flows.placing.objects import RefusedError, Store, list_deps, list_outs, open_store, read_entry
+from flows.placing.gpus import hold_gpu
+from flows.placing.objects import RefusedError, Store, list_deps, list_outs, open_store, read_stage
 from flows.placing.orders import ANSWER, Answer, Order, check_same, hash_packages
 from flows.placing.refs import bring_tree
 from vision.base.errors import PipelineError
 
 TREES = Path(".dvc/tmp/trees")
+AWAY_S, RETRY_S = 1800.0, 10.0  # for which a result waits for the remote, and between tries
 LINES = "stage"  # logger of what the stage itself says
 REFUSED = "Refused"  # name of the state
 
@@ -113,7 +115,7 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
         outcome, seconds = state.result()
         clock.note("stage")
         entry = read_lock(tree, order.stage)
-        sent = store.push(list_outs(entry))
+        sent = push_patiently(store, list_outs(entry))
         clock.note("outs")
     answer = Answer(
         entry=entry,
@@ -140,7 +142,7 @@ def bring_deps(store: Store, order: Order, tree: Path) -> int:
     for path in order.held:
         store.check_out(tree / path, hashes[path])
     try:
-        found, _, _ = read_entry(store, order.stage)
+        found = read_stage(store, order.stage).entry
     except PipelineError as error:
         raise RefusedError(f"{error} (what neither git nor DVC holds does not travel)") from error
     check_same(order.entry, found)
@@ -155,15 +157,16 @@ def run_there(order: Order, tree: Path) -> Any:
         return Cancelled(message="the worker was told to end")
     started = time.monotonic()
     try:
-        outcome: Outcome = repro(
-            tree,
-            order.stage,
-            force=order.force,
-            timeout_s=order.timeout_s or math.inf,
-            stop=find_stop(),
-            on_line=logger.info,
-            memory=order.memory,
-        )
+        with hold_gpu(order.tags, find_stop(), logger.info):
+            outcome: Outcome = repro(
+                tree,
+                order.stage,
+                force=order.force,
+                timeout_s=order.timeout_s or math.inf,
+                stop=find_stop(),
+                on_line=logger.info,
+                memory=order.memory,
+            )
     except StoppedError:
         return Cancelled(message="the worker was told to end")
     except StageFailedError as error:
@@ -171,6 +174,23 @@ def run_there(order: Order, tree: Path) -> Any:
             note_status(error.status)
         return Failed(message=str(error))
     return Completed(data=(outcome, time.monotonic() - started))
+
+
+def push_patiently(store: Store, hashes: list[str]) -> int:
+    """Send what was computed, again and again while the remote is away; return its bytes.
+
+    Raises:
+        PipelineError: it is away for AWAY_S. The worker's cache keeps the result.
+    """
+    deadline = time.monotonic() + AWAY_S
+    while True:
+        try:
+            return store.push(hashes)
+        except PipelineError as error:
+            if time.monotonic() > deadline or find_stop().is_set():
+                raise
+            get_run_logger().warning("%s: trying again", error)
+            find_stop().wait(RETRY_S)
 
 
 def read_lock(tree: Path, name: str) -> dict[str, Any]:

@@ -37,9 +37,10 @@ from flows.orchestration.signs import (
     list_at_work,
 )
 from flows.upkeep.findings import Finding, bad, good, note
+from flows.upkeep.placed import check_placed
 from vision.base.errors import PipelineError
 
-FLOWS = ("pipeline", "sweep")
+FLOWS = ("pipeline", "sweep", "stage")
 DEPLOYMENT = "deployment:"
 TRACES = (
     "select count(*) from flow_run where state_type in ('RUNNING', 'CANCELLING')",
@@ -61,6 +62,7 @@ def check_server(fix: bool) -> Iterator[Finding]:
                 yield good(f"Prefect server at {url}")
                 yield from check_leases(client)
             yield from check_runs(client, fix)
+            yield from check_placed(client, fix)
             yield from check_slots(client, fix)
     except httpx.HTTPError as error:
         why = describe_error(error)

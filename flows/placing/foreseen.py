@@ -1,0 +1,42 @@
+"""What `pipeline plan` says of stages that are to run in a pool: where, how long, what moves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flows.engine.durations import describe_time
+from flows.engine.plan import PlannedStage
+from flows.placing.objects import Store, list_deps, open_store, read_stage
+from flows.placing.places import name_there
+from flows.placing.sender import describe_bytes
+from vision.base.errors import PipelineError
+
+
+def describe_time_there(stage: PlannedStage, pool: str) -> str:
+    """Say how long a stage should take where it is to run."""
+    return describe_time(replace(stage, name=name_there(stage.name, pool)) if pool else stage)
+
+
+def describe_moves(plan: Sequence[PlannedStage], pools: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each stage that runs elsewhere: the bytes that go, and that come back."""
+    if not pools:
+        return
+    current = {stage.name for stage in plan if stage.verdict == "cached"}
+    with open_store(Path()) as store:
+        for stage in plan:
+            if pool := pools.get(stage.name, ""):
+                open_ones = [name for name in stage.upstream if name not in current]
+                yield f"{stage.name} in {pool}: {_describe_move(store, stage.name, open_ones)}"
+
+
+def _describe_move(store: Store, name: str, open_ones: Sequence[str]) -> str:
+    if open_ones:
+        return f"what goes is known when {' and '.join(open_ones)} has run"
+    try:
+        reading = read_stage(store, name)
+        hashes = list_deps(reading.entry)
+        going = store.count_missing(hashes[path] for path in reading.held)
+    except PipelineError as error:
+        return str(error)
+    coming = f"some {describe_bytes(reading.bytes)}, as last time," if reading.bytes else "its outs"
+    return f"{describe_bytes(going)} to send, {coming} to receive"

@@ -1,0 +1,72 @@
+"""A GPU of its own for each placed stage, where a machine has several.
+
+A stage holds the lock of one GPU's number, which goes with its process; other clones on the machine
+see it, too.
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from flows.orchestration.server import GPU_TAG
+
+COUNT = "PIPELINE_GPUS"  # environment variable: that of the deployment, see pools.py
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+LOOK_S = 1.0
+
+
+@contextmanager
+def hold_gpu(
+    tags: Sequence[str], stop: threading.Event, tell: Callable[[str], None]
+) -> Iterator[str | None]:
+    """Let a stage tagged `gpu` see one GPU that no other placed stage of the machine has.
+
+    Yields:
+        Its number; None where GPUs are not dealt out, or `stop` was set.
+    """
+    numbers = list_gpus() if GPU_TAG in tags else []
+    lock = _wait_for_one(numbers, stop, tell) if numbers else None
+    if not lock:
+        yield None
+        return
+    before = os.environ.get(VISIBLE)
+    number = os.environ[VISIBLE] = Path(lock.lock_file).stem
+    try:
+        yield number
+    finally:
+        os.environ.pop(VISIBLE)
+        os.environ |= {VISIBLE: before} if before else {}
+        lock.release()
+
+
+def list_gpus() -> list[str]:
+    """Return the numbers of the GPUs that are to be dealt out: those that this process may see."""
+    count = int(os.environ.get(COUNT) or 0)
+    visible = [number.strip() for number in os.environ.get(VISIBLE, "").split(",")]
+    return (list(filter(None, visible)) or [str(number) for number in range(count)])[:count]
+
+
+def _wait_for_one(
+    numbers: Sequence[str], stop: threading.Event, tell: Callable[[str], None]
+) -> FileLock | None:
+    folder = Path(tempfile.gettempdir()) / f"pipeline-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    told = False
+    while not stop.is_set():
+        for number in numbers:
+            lock = FileLock(folder / f"{number}.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            return lock
+        if not told:
+            tell(f"waits for one of {len(numbers)} GPUs of this machine")
+        told = True
+        stop.wait(LOOK_S)
+    return None
