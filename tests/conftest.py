@@ -43,6 +43,10 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
     return ImageSet(images, labels, np.arange(len(labels)), CLASSES)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=1, help="Moments at which each thing is killed.")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests: towards the end the quick ones keep every worker busy.
 

@@ -135,7 +135,7 @@ def take_snapshot(folder: Path = Path(), new: Sequence[str] = CODE) -> str:
     with tempfile.TemporaryDirectory() as place:
         index = Path(place, "index")
         if (theirs := find_git_path("index", folder)).exists():
-            shutil.copyfile(theirs, index)
+            shutil.copy2(theirs, index)  # by its time git knows which files may have changed since
         git("add", "--update", folder=folder, index=index)
         wanted = ["--others", "--exclude-standard", "-z", "--", *new]
         names = git("ls-files", *wanted, folder=folder, index=index).split(b"\0")

@@ -1,11 +1,14 @@
 """Clones of the toy project that share a git remote and a DVC remote, and workers in them."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
 
 from flows.placing.pools import register_pools
@@ -24,6 +27,11 @@ class Site:
     @property
     def store(self) -> Path:
         return self.folder / "store"
+
+    @property
+    def worker(self) -> Path:
+        """The clone in which a worker serves."""
+        return self.folder / "worker"
 
     def clone(self, name: str) -> Path:
         """Return a clone with an empty cache of its own."""
@@ -75,4 +83,9 @@ def start_worker(clone: Path) -> Typed:
     return worker
 
 
-Clone = Callable[[str], Path]
+def read_runs(stage: str) -> list[FlowRun]:
+    """Return the runs of a stage in pools, the newest last."""
+    wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[stage]))
+    with get_client(sync_client=True) as client:
+        runs: list[FlowRun] = client.read_flow_runs(flow_run_filter=wanted)
+    return sorted(runs, key=lambda run: str(run.created))

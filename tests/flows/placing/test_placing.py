@@ -1,19 +1,24 @@
 """A stage that is placed in a pool runs in another clone, and gives what it gives at home."""
 
-import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
 
+from flows.engine.overrides import set_params
 from flows.orchestration.server import limit_gpu_stages
 from flows.pipeline import pipeline
-from tests.flows.placing.conftest import POOL, Site
-from tests.flows.toy import dvc, git, read_times
+from flows.placing.pools import register_pools
+from tests.flows.commands.typed import type_pipeline
+from tests.flows.placing.conftest import POOL, Site, read_runs
+from tests.flows.toy import assert_nothing_is_left, dvc, git, read_times, wait_until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
+
+PLACE = [f"train={POOL}"]
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +26,16 @@ def _limit(warm_python: None) -> None:
     limit_gpu_stages(1)  # a parent that took a slot would wait for its child without end
 
 
-def run(clone: Path, name: str, **parameters: Any) -> State[Any]:
-    os.chdir(clone)
+@pytest.fixture
+def home(served: Site, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of the test's own in the site where a worker serves, with its own params."""
+    name = re.sub(r"\W", "-", request.node.name)
+    clone = served.clone(name)
+    monkeypatch.chdir(clone)
+    return clone
+
+
+def run(name: str, **parameters: Any) -> State[Any]:
     flow = pipeline.with_options(flow_run_name=name)
     return flow(return_state=True, **parameters)  # type: ignore[no-any-return]
 
@@ -34,18 +47,55 @@ def read_lock(clone: Path) -> dict[str, str]:
 
 
 def test_a_placed_stage_gives_the_bytes_of_a_local_run_and_moves_what_is_missing(
-    served: Site, finished: Path, monkeypatch: pytest.MonkeyPatch
+    served: Site, home: Path, finished: Path
 ) -> None:
-    monkeypatch.chdir(served.folder)
-    home = served.clone("home")
-    assert run(home, "placed", place=[f"train={POOL}"]).is_completed()
+    assert run("placed", place=PLACE).is_completed()
     assert set(read_times(home)) == {"fetch", "count@one", "count@two", "report"}
     assert read_lock(home) == read_lock(finished)
     for out in finished.glob("*.txt"):
         assert (home / out.name).read_bytes() == out.read_bytes()
     assert "up to date" in dvc(home, "status")
     assert git(home, "ls-remote", "origin", "refs/pipeline/*") == ""
-
     moved = served.list_objects()
-    assert run(home, "again", place=[f"train={POOL}"]).message == "0 of 6 stages ran"
+    assert run("again", place=PLACE).message == "0 of 6 stages ran"
     assert served.list_objects() == moved
+
+
+def test_a_worker_with_other_packages_refuses(home: Path) -> None:
+    set_params(home, {"recipes.slow.seconds": 0.001})
+    (home / "requirements.lock").write_text("torch==1\n")
+    state = run("other", targets=["train@slow"], place=PLACE)
+    assert "the worker's requirements.lock is missing, the sender's " in str(state.message)
+    assert not (home / "train-slow.txt").exists()
+
+
+def test_a_pool_that_no_worker_serves_is_named_within_seconds(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.placing.runs.PATIENCE_S", 1.0)
+    set_params(home, {"recipes.slow.seconds": 0.002})
+    register_pools(["empty"])
+    state = run("alone", targets=["train@slow"], place=["train=empty"])
+    assert "no worker serves the pool empty: pipeline work empty, in a clone" in str(state.message)
+    assert "no deployment stage/none: pipeline deploy --pool none" in str(
+        run("nowhere", targets=["train@slow"], place=["train=none"]).message
+    )
+
+
+def test_a_stage_that_fails_there_fails_here_in_its_own_words(home: Path) -> None:
+    set_params(home, {"recipes.slow.fail": 1})
+    state = run("failing", targets=["train@slow"], place=PLACE)
+    assert state.message == "train@slow: slow was told to fail"
+
+
+def test_ctrl_c_at_the_sender_ends_the_stage_there(served: Site, home: Path) -> None:
+    set_params(home, {"recipes.slow.seconds": 600})
+    typed = type_pipeline(home, "run", "train@slow", "--place", PLACE[0])
+    wait_until(lambda: "epoch 1/2  train slow" in typed.read(), 120)
+    typed.process.send_signal(signal.SIGINT)
+    assert typed.process.wait(60) == 130
+    assert "Traceback" not in typed.read()
+    wait_until(lambda: read_runs("train@slow")[-1].state_name == "Cancelled")
+    assert_nothing_is_left(served.worker)
+    assert not [*(served.worker / ".dvc/tmp/trees").iterdir()]
+    assert git(home, "ls-remote", "origin", "refs/pipeline/*") == ""
