@@ -57,7 +57,7 @@ def ask_for(client: SyncPrefectClient, pool: str, order: Order, key: str) -> Flo
         name=f"{order.stage} {key[:8]}{key[key.rindex('-') :]}",
         parameters={"order": order.model_dump(mode="json")},
         idempotency_key=key,
-        tags=[order.stage],
+        tags=[order.stage, pool],
     )
 
 

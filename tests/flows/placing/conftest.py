@@ -1,10 +1,12 @@
 """Clones of the toy project that share a git remote and a DVC remote, and workers in them."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
@@ -81,6 +83,16 @@ def start_worker(clone: Path) -> Typed:
     wait_until(lambda: "started!" in worker.read() or worker.process.poll() is not None)
     assert worker.process.poll() is None, worker.read()
     return worker
+
+
+def find_at_work(clone: Path) -> list[str]:
+    """Return the command lines of what works in the trees of a clone."""
+    trees, found = clone / ".dvc/tmp/trees", []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it ended while we looked
+            if Path(process.cwd()).is_relative_to(trees):
+                found.append(" ".join(process.cmdline()))
+    return found
 
 
 def read_runs(stage: str) -> list[FlowRun]:

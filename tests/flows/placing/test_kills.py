@@ -20,8 +20,8 @@ from flows.orchestration.signs import PROCESS
 from flows.upkeep.locks import check_trees
 from flows.upkeep.records import check_server
 from tests.flows.commands.typed import Typed, type_pipeline
-from tests.flows.placing.conftest import POOL, Site, read_runs
-from tests.flows.toy import dvc, find_processes, git, wait_until
+from tests.flows.placing.conftest import POOL, Site, find_at_work, read_runs
+from tests.flows.toy import dvc, git, wait_until
 from vision.base.params import read_params
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server, pytest.mark.slow]
@@ -87,5 +87,5 @@ def assert_nothing_is_left(served: Site, home: Path) -> None:
     os.chdir(served.worker)
     list(check_trees(fix=True))
     assert not [*(served.worker / ".dvc/tmp/trees").iterdir()]
-    assert not [line for line in find_processes(served.worker) if "repro" in line]
+    assert not find_at_work(served.worker)
     assert "up to date" in dvc(home, "status", STAGE)

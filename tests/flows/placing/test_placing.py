@@ -12,9 +12,11 @@ from flows.engine.overrides import set_params
 from flows.orchestration.server import limit_gpu_stages
 from flows.pipeline import pipeline
 from flows.placing.pools import register_pools
+from flows.sweep import sweep
 from tests.flows.commands.typed import type_pipeline
-from tests.flows.placing.conftest import POOL, Site, read_runs
-from tests.flows.toy import assert_nothing_is_left, dvc, git, read_times, wait_until
+from tests.flows.placing.conftest import POOL, Site, find_at_work, read_runs, start_worker
+from tests.flows.test_sweep import add_score
+from tests.flows.toy import dvc, git, read_times, wait_until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
@@ -96,6 +98,26 @@ def test_ctrl_c_at_the_sender_ends_the_stage_there(served: Site, home: Path) -> 
     assert typed.process.wait(60) == 130
     assert "Traceback" not in typed.read()
     wait_until(lambda: read_runs("train@slow")[-1].state_name == "Cancelled")
-    assert_nothing_is_left(served.worker)
+    wait_until(lambda: not find_at_work(served.worker))
     assert not [*(served.worker / ".dvc/tmp/trees").iterdir()]
     assert git(home, "ls-remote", "origin", "refs/pipeline/*") == ""
+
+
+def test_two_workers_and_a_sweep_run_a_common_stage_once(served: Site, home: Path) -> None:
+    add_score(home)
+    set_params(home, {"recipes.slow.seconds": 0.5, "recipes.quick.seconds": 0.5})
+    before = {run.id for run in read_runs(POOL)}
+    second = start_worker(served.clone("second"))
+    state: State[Any] = sweep(
+        grid=["report.seconds=0.01,0.02,0.03"],
+        metric="models.toy.val_accuracy",
+        name="shared",
+        parallel=3,
+        place=PLACE,
+        return_state=True,
+    )
+    second.process.terminate()
+    assert state.message == "best of 3: shared-3, 0.0300"
+    placed = [run.name.partition(" ")[0] for run in read_runs(POOL) if run.id not in before]
+    assert sorted(placed) == ["train@quick", "train@slow"]
+    second.process.wait()
