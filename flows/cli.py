@@ -6,14 +6,11 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flows.commands.printing import Form
 from flows.engine.project import (
@@ -63,36 +60,19 @@ def plan(
 ) -> None:
     """Say what a run would do, why, and how long it should take."""
     start = enter_project()
-    from flows.engine.durations import describe_total, estimate
-    from flows.engine.glance import describe_sizes
+    from flows.commands.planning import print_plan, tabulate_plan
     from flows.engine.overrides import SOURCE, parse_overrides
-    from flows.engine.plan import group_elsewhere, make_plan
-    from flows.placing.foreseen import describe_moves, describe_time_there
-    from flows.placing.places import HOME, check_places, place_stages
+    from flows.engine.plan import make_plan
+    from flows.placing.places import check_places, place_stages
 
     overrides = parse_overrides(place_sources(set or [], start, SOURCE))
     places = check_places(place or [])
     stages = make_plan(Path(), targets or (), force, overrides)
     pools = place_stages(stages, places)
     if as_json:
-        more = {stage.name: {"place": pools.get(stage.name, HOME)} for stage in stages}
-        rows = [asdict(each) | {"seconds": estimate(each)} | more[each.name] for each in stages]
-        print(json.dumps(rows, indent=2))
-        return
-    columns = ["stage", "verdict", "why", "time", *(["place"] if pools else [])]
-    table = Table(*columns, box=None, header_style="bold")
-    for stage in stages:
-        pool = pools.get(stage.name, "")
-        time = describe_time_there(stage, pool)
-        reasons, shown = "\n".join(stage.reasons), pool if pools else None
-        table.add_row(*filter(None.__ne__, (stage.name, stage.verdict, reasons, time, shown)))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"\n{describe_total(stages)}.", soft_wrap=True)
-    for words, names in group_elsewhere(stages).items():
-        console.print(f"{', '.join(names)}: {words}.", soft_wrap=True)
-    for line in (*describe_sizes(stages, overrides), *describe_moves(stages, pools)):
-        console.print(f"{line}.", soft_wrap=True)
+        print(json.dumps(tabulate_plan(stages, pools), indent=2))
+    else:
+        print_plan(stages, pools, overrides)
 
 
 @app.command()

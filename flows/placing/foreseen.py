@@ -1,20 +1,11 @@
-"""What `pipeline plan` says of stages that are to run in a pool: where, how long, what moves."""
+"""What `pipeline plan` says of stages that are to run in a pool: what moves."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from flows.engine.durations import describe_time
 from flows.engine.plan import PlannedStage
 from flows.placing.objects import Store, list_deps, open_store, read_stage
-from flows.placing.places import name_there
-from flows.placing.sender import describe_bytes
 from vision.base.errors import PipelineError
-
-
-def describe_time_there(stage: PlannedStage, pool: str) -> str:
-    """Say how long a stage should take where it is to run."""
-    return describe_time(replace(stage, name=name_there(stage.name, pool)) if pool else stage)
 
 
 def describe_moves(plan: Sequence[PlannedStage], pools: Mapping[str, str]) -> Iterator[str]:
@@ -40,3 +31,12 @@ def _describe_move(store: Store, name: str, open_ones: Sequence[str]) -> str:
         return str(error)
     coming = f"some {describe_bytes(reading.bytes)}, as last time," if reading.bytes else "its outs"
     return f"{describe_bytes(going)} to send, {coming} to receive"
+
+
+def describe_bytes(count: float) -> str:
+    """Write a number of bytes as people say it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -39,7 +39,7 @@ def hold_gpu(
     try:
         yield number
     finally:
-        os.environ.pop(VISIBLE)
+        os.environ.pop(VISIBLE, None)
         os.environ |= {VISIBLE: before} if before else {}
         lock.release()
 

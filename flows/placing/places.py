@@ -1,6 +1,7 @@
 """Where each stage runs: at home, or in a work pool, as dvc.yaml and the command line say."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flows.engine.checks import check_targets
@@ -53,3 +54,13 @@ def place_stages(plan: Sequence[PlannedStage], places: Mapping[str, str]) -> dic
 def name_there(stage: str, pool: str) -> str:
     """Return under what name it is noted how long a stage takes in a pool."""
     return f"{stage} in {pool}"
+
+
+def rename_placed(plan: Sequence[PlannedStage], pools: Mapping[str, str]) -> list[PlannedStage]:
+    """Return a plan with stages that run elsewhere under the names that their times have."""
+    return [
+        replace(stage, name=name_there(stage.name, pools[stage.name]))
+        if stage.name in pools
+        else stage
+        for stage in plan
+    ]

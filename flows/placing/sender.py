@@ -18,6 +18,7 @@ from flows.engine.plan import PlannedStage
 from flows.engine.repro import StageFailedError, StoppedError
 from flows.orchestration.asking import ask, ask_patiently
 from flows.placing.beats import STATUS
+from flows.placing.foreseen import describe_bytes
 from flows.placing.objects import (
     Entry,
     RefusedError,
@@ -162,12 +163,3 @@ class Sender:
             message = str(state.message).removeprefix(f"{self.stage.name}: ")
             raise StageFailedError(self.stage.name, message, int(status) if status else None)
         raise LostError(f"the run {run.name} is {state.name}: {state.message}")
-
-
-def describe_bytes(count: float) -> str:
-    """Write a number of bytes as people say it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
