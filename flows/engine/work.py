@@ -59,15 +59,31 @@ def find_work(
     outs = find_place(name, inputs | find_decisive((), settings), kept)
     if outs and outs.is_dir():
         return Work(known=True)
-    recipe, model, done = _find_recipe(settings, params), name.partition("@")[2], 0
-    if recipe is None:
+    if not (recipe := _find_recipe(settings, params)):
         return Work()
-    for seed in range(params["seed"], params["seed"] + 1 + recipe.repeats):
-        decisive = inputs | find_decisive((), recipe.get_decisive(seed))
-        place = find_place(f"{model}-seed-{seed}", decisive, kept)
-        done += _count_epochs(place) if place else 0
+    places = list_checkpoints(name, settings, params, hashes, tree, kept)
+    done = sum(map(count_epochs, places))
     total = recipe.epochs * (1 + recipe.repeats)
     return Work(total, total - done, known=done == total)
+
+
+def list_checkpoints(
+    name: str,
+    settings: Mapping[str, Any],
+    params: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    tree: Path,
+    kept: Path,
+) -> list[Path]:
+    """Return where a training has a checkpoint for each seed, or will have; without a suffix."""
+    inputs = find_decisive(hashes, {}, hashes.__getitem__, tree)
+    recipe, model = _find_recipe(settings, params), name.partition("@")[2]
+    if recipe is None:
+        return []
+    seeds = range(params["seed"], params["seed"] + 1 + recipe.repeats)
+    decisive = [(seed, inputs | find_decisive((), recipe.get_decisive(seed))) for seed in seeds]
+    places = [find_place(f"{model}-seed-{seed}", each, kept) for seed, each in decisive]
+    return [place for place in places if place]
 
 
 def _find_recipe(settings: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
@@ -79,7 +95,7 @@ def _find_recipe(settings: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
     return None
 
 
-def _count_epochs(place: Path) -> int:
+def count_epochs(place: Path) -> int:
     """Return how many epochs a checkpoint has."""
     notes = place.with_suffix(".json")
     both = notes.exists() and place.with_suffix(".pt").exists()

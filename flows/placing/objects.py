@@ -74,7 +74,7 @@ class Store:
     def count_missing(self, hashes: Iterable[str]) -> int:
         """Return how many bytes of some objects the remote lacks."""
         files, folders = self._unfold(hashes)
-        with self._reaching():
+        with self.reaching():
             return self._count_bytes(_find_missing(self.remote, files | folders))
 
     def check_out(self, path: Path, digest: str) -> None:
@@ -106,7 +106,7 @@ class Store:
         """Fetch a run of a key with its objects, and say whether the remote has one, whole."""
         folder = self._find_runs(key)
         for name in sorted(self._list(folder)):
-            with self._reaching():
+            with self.reaching():
                 text = self.remote.fs.read_text(self.remote.fs.join(folder, name))
             entry = YAML(typ="safe").load(text)
             if find_key(entry) == key and self.bring(list_outs(entry)):
@@ -121,13 +121,13 @@ class Store:
         path = Path(self.repo.stage_cache.cache_dir) / key[:2] / key / _get_cache_hash(entry)
         folder = self._find_runs(key)
         if path.is_file() and not self._list(folder):
-            with self._reaching():
+            with self.reaching():
                 self.remote.fs.makedirs(folder, exist_ok=True)
                 self.remote.fs.put_file(str(path), self.remote.fs.join(folder, path.name))
         return moved
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def reaching(self) -> Iterator[None]:
         """Say which remote it was that failed; each kind has errors of its own."""
         try:
             yield
@@ -140,11 +140,14 @@ class Store:
 
     def _find_runs(self, key: str) -> str:
         """Return where the remote keeps the runs of a key, as DVC's own transfer does."""
-        top = self.repo.cloud.get_remote_odb(hash_name="md5-dos2unix").path
-        return str(self.remote.fs.join(top, "runs", key[:2], key))
+        return str(self.remote.fs.join(self.find_top(), "runs", key[:2], key))
+
+    def find_top(self) -> str:
+        """Return the folder of the remote."""
+        return str(self.repo.cloud.get_remote_odb(hash_name="md5-dos2unix").path)
 
     def _list(self, folder: str) -> list[str]:
-        with self._reaching(), suppress(FileNotFoundError):
+        with self.reaching(), suppress(FileNotFoundError):
             return [self.remote.fs.name(path) for path in self.remote.fs.ls(folder, detail=False)]
         return []
 
@@ -163,7 +166,7 @@ class Store:
         return files, folders
 
     def _send(self, hashes: set[str]) -> int:
-        with self._reaching():
+        with self.reaching():
             missing = _find_missing(self.remote, hashes)
             if absent := _find_missing(self.cache, missing):
                 raise PipelineError(f"DVC's cache lacks {_name(absent)}: dvc pull, or dvc repro")
@@ -176,7 +179,7 @@ class Store:
 
     def _fetch(self, hashes: set[str]) -> int:
         missing = _find_missing(self.cache, hashes)
-        with self._reaching():
+        with self.reaching():
             failed = _copy(self.remote, self.cache, missing, verify=True)
         if absent := _find_missing(self.cache, missing):
             why = _explain(failed) or "its bytes are not those of its name"

@@ -29,6 +29,7 @@ from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
 from flows.placing.beats import beating, note_status
+from flows.placing.checkpoints import find_checkpoints, forget, travelling
 from flows.placing.gpus import hold_gpu
 from flows.placing.objects import RefusedError, Store, list_deps, list_outs, open_store, read_stage
 from flows.placing.orders import ANSWER, Answer, Order, check_same, hash_packages
@@ -107,15 +108,18 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
     with open_store(tree) as store:
         received = bring_deps(store, order, tree)
         clock.note("deps")
-        state = run_there.with_options(
-            name=order.stage, task_run_name=order.stage, tags=order.tags
-        )(order, tree, return_state=True)
+        tell, places = get_run_logger().info, find_checkpoints(order, tree, Path())
+        with travelling(store, places, tell):
+            state = run_there.with_options(
+                name=order.stage, task_run_name=order.stage, tags=order.tags
+            )(order, tree, return_state=True)
         if not state.is_completed():
             return type(state)(type=state.type, name=state.name, message=state.message)
         outcome, seconds = state.result()
         clock.note("stage")
         entry = read_lock(tree, order.stage)
         sent = push_patiently(store, list_outs(entry))
+        forget(store, places, tell)
         clock.note("outs")
     answer = Answer(
         entry=entry,

@@ -1,0 +1,130 @@
+"""Checkpoints that travel: another worker goes on where one stopped.
+
+checkpoints/NAME-seed-SEED-KEY.pt, .json    in the folder of DVC's remote; KEY is of all that
+                                            decides the training: see vision/base/kept.py
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from flows.engine.work import count_epochs, list_checkpoints
+from flows.placing.objects import Store, list_deps
+from flows.placing.orders import Order
+from vision.base.errors import PipelineError
+from vision.base.params import PARAMS_FILE, read_params
+
+FOLDER = "checkpoints"
+STATE, NOTES = ".pt", ".json"
+LOOK_S = 2.0  # between looks for another epoch
+PATIENCE_S = 60.0  # with what is being sent when a stage has failed
+Tell = Callable[[str], None]
+
+
+def find_checkpoints(order: Order, tree: Path, root: Path) -> list[Path]:
+    """Return where the training that is asked for keeps its checkpoints, in a worker's project."""
+    if order.force:
+        return []
+    settings = (order.entry.get("params") or {}).get(PARAMS_FILE.name, {})
+    hashes = list_deps(order.entry)
+    return list_checkpoints(
+        order.stage, settings, read_params(tree / PARAMS_FILE), hashes, tree, root
+    )
+
+
+@contextmanager
+def travelling(store: Store, places: Sequence[Path], tell: Tell) -> Iterator[None]:
+    """Bring what other workers have of a training, and send what is added while the block lasts.
+
+    A thread sends the newest checkpoint, one at a time: an epoch that ends meanwhile replaces those
+    before it. That the remote is away ends no training.
+    """
+    if not places:
+        yield
+        return
+    shelf, ended = Shelf(store), threading.Event()
+    for place in places:
+        _try(partial(_bring, shelf, place, tell), tell)
+    sender = threading.Thread(target=_send_each, args=(shelf, places, ended, tell), daemon=True)
+    sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join(PATIENCE_S)
+
+
+def forget(store: Store, places: Sequence[Path], tell: Tell) -> None:
+    """Remove from the remote what a training that has ended no longer needs."""
+    for place in places:
+        _try(partial(Shelf(store).drop, place), tell)
+
+
+def _bring(shelf: "Shelf", place: Path, tell: Tell) -> None:
+    if shelf.bring(place):
+        tell(f"another worker has got to epoch {count_epochs(place)}: {place.name}")
+
+
+def _send_each(shelf: "Shelf", places: Sequence[Path], ended: threading.Event, tell: Tell) -> None:
+    """Send each checkpoint that has more epochs than before, until told to end, and once more."""
+    sent = {place: count_epochs(place) for place in places}
+    is_last = False
+    while not is_last:
+        is_last = ended.wait(LOOK_S)
+        for place in places:
+            if (epochs := count_epochs(place)) > sent[place]:
+                _try(partial(shelf.send, place), tell)
+                sent[place] = epochs
+
+
+def _try(step: Callable[[], object], tell: Tell) -> None:
+    try:
+        step()
+    except PipelineError as error:
+        tell(f"checkpoints do not travel: {error}")
+
+
+class Shelf:
+    """The folder of a remote in which checkpoints lie."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.fs = store, store.remote.fs
+        self.folder = self.fs.join(store.find_top(), FOLDER)
+
+    def bring(self, place: Path) -> bool:
+        """Fetch a checkpoint that has more epochs than the one that is here; say whether so."""
+        with self.store.reaching():
+            notes = self._find(place, NOTES)
+            if not self.fs.exists(notes):
+                return False
+            there = json.loads(self.fs.read_text(notes))["epochs"]
+            if there <= count_epochs(place):
+                return False
+            place.parent.mkdir(parents=True, exist_ok=True)
+            for suffix in (STATE, NOTES):
+                unfinished = place.with_name(f".{place.name}{suffix}.{os.getpid()}.tmp")
+                self.fs.get_file(self._find(place, suffix), str(unfinished))
+                unfinished.replace(place.with_suffix(suffix))
+        return True
+
+    def send(self, place: Path) -> None:
+        """Send a checkpoint, whole or not at all, in place of an older one."""
+        with self.store.reaching():
+            self.fs.makedirs(self.folder, exist_ok=True)
+            for suffix in (STATE, NOTES):
+                unfinished = f"{self._find(place, suffix)}.{os.getpid()}.tmp"
+                self.fs.put_file(str(place.with_suffix(suffix)), unfinished)
+                self.fs.move(unfinished, self._find(place, suffix))
+
+    def drop(self, place: Path) -> None:
+        with self.store.reaching():
+            for suffix in (NOTES, STATE):
+                if self.fs.exists(self._find(place, suffix)):
+                    self.fs.remove(self._find(place, suffix))
+
+    def _find(self, place: Path, suffix: str) -> str:
+        return str(self.fs.join(self.folder, place.with_suffix(suffix).name))
