@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def pipeline(
         plan = look(tree, tuple(targets or ()), force, kept=root)
         publish_plan(plan, root)
         states = run_plan(plan, root, tree, force, jobs, places)
-        states |= run_missed(plan, states, root, tree, jobs)
+        states |= run_missed(plan, states, root, tree, jobs, places)
         if stop.is_set():
             return Cancelled(message=ENDED)
         failures = [str(state.message) for state in states.values() if _failed(state)]
@@ -191,6 +192,7 @@ def run_missed(
     root: Path,
     tree: Path,
     jobs: int | None,
+    places: Mapping[str, str],
 ) -> dict[str, State[Any]]:
     """Ask DVC in the end whether all is current, run what is not, and return how that ended.
 
@@ -211,7 +213,7 @@ def run_missed(
             break
         names = ", ".join(stage.name for stage in missed)
         get_run_logger().warning("not up to date after all, says DVC: %s", names)
-        ended |= run_plan(missed, root, tree, False, jobs)
+        ended |= run_plan(missed, root, tree, False, jobs, places)
     return ended
 
 
@@ -228,20 +230,23 @@ def make_task(stage: PlannedStage, pool: str = "") -> Task[..., Any]:
         tags=stage.meta.get("tags", []) if due else [],
         retries=stage.meta.get("retries", 0),
         retry_delay_seconds=stage.meta.get("retry_delay_seconds", 10),
+        retry_condition_fn=partial(may_succeed_again, "network" in stage.meta.get("tags", [])),
     )
 
 
-def may_succeed_again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def may_succeed_again(
+    needs_network: bool, task: Task[..., Any], task_run: TaskRun, state: State[Any]
+) -> bool:
     """Say whether a failed stage is worth another try.
 
     A stage that ends with status 1 has said what is wrong and will say it again, unless it was the
     network; one that took too long will take as long again. A killed one may do better.
     """
     status = state.data.status if isinstance(state.data, StageFailedError) else None
-    return status not in (None, 1, TIMED_OUT) or "network" in task.tags
+    return status not in (None, 1, TIMED_OUT) or needs_network
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=may_succeed_again)
+@task(cache_policy=NO_CACHE, persist_result=False)
 def run_stage(run: Run, stage: PlannedStage) -> State[Any]:
     """Run one stage and end in a state whose name says what that took."""
     if stage.verdict == "cached":

@@ -5,6 +5,7 @@ see it, too.
 """
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from flows.orchestration.server import GPU_TAG
 
 COUNT = "PIPELINE_GPUS"  # environment variable: that of the deployment, see pools.py
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+DRIVER = Path("/proc/driver/nvidia/gpus")
 LOOK_S = 1.0
 
 
@@ -49,6 +51,12 @@ def list_gpus() -> list[str]:
     count = int(os.environ.get(COUNT) or 0)
     visible = [number.strip() for number in os.environ.get(VISIBLE, "").split(",")]
     return (list(filter(None, visible)) or [str(number) for number in range(count)])[:count]
+
+
+def read_gpu_names() -> list[str]:
+    """Return the names of this machine's GPUs, as NVIDIA's driver gives them."""
+    texts = [path.read_text() for path in sorted(DRIVER.glob("*/information"))]
+    return [found[1].strip() for text in texts if (found := re.search(r"Model:(.*)", text))]
 
 
 def _wait_for_one(

@@ -6,6 +6,7 @@ stands.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ from flows.engine.forecast import count_bytes, is_below
 from flows.engine.plan import READING
 from vision.base.errors import PipelineError
 
+HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 DIR = ".dir"  # with which the hash of a folder ends
 Entry = dict[str, Any]  # of a stage, as dvc.lock and the run cache have it
 
@@ -158,11 +160,13 @@ class Store:
         files = wanted - folders
         for folder in folders:
             try:
-                files |= {
-                    info.value for _, _, info in Tree.load(self.cache, HashInfo("md5", folder))
-                }
+                listed = list(Tree.load(self.cache, HashInfo("md5", folder)))
             except (FileNotFoundError, ObjectFormatError):
                 raise PipelineError(f"DVC's cache lacks the folder {folder}: dvc pull") from None
+            for parts, _, info in listed:
+                if not HASH.fullmatch(info.value) or not all(map(_is_name, parts)):
+                    raise RefusedError(f"{folder} lists {'/'.join(parts)}, which is no file in it")
+                files.add(info.value)
         return files, folders
 
     def _send(self, hashes: set[str]) -> int:
@@ -283,6 +287,11 @@ def _copy(source: Any, target: Any, hashes: set[str], *, verify: bool) -> dict[s
             on_error=lambda name, error: failed.update({name: " ".join(str(error).split())}),
         )
     return failed
+
+
+def _is_name(part: str) -> bool:
+    """Say whether a part of a path leads down; what others list may try to lead elsewhere."""
+    return part not in ("", ".", "..") and "/" not in part and os.sep not in part
 
 
 def _explain(failed: Mapping[str, str]) -> str:

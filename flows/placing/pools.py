@@ -9,7 +9,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
 from flows.engine.checks import DVC_FILE
-from flows.orchestration.server import limit_gpu_stages
+from flows.orchestration.server import limit_gpu_stages, read_gpu_slots
 from flows.placing.gpus import COUNT
 from flows.placing.places import HOME, POOL
 from vision.base.params import read_yaml
@@ -28,8 +28,9 @@ def register_pools(pools: Sequence[str] = (), gpus: int | None = None) -> None:
     with get_client(sync_client=True) as client:
         for pool in pools or list_pools():
             register(client, pool, gpus)
-    if gpus is not None:
-        limit_gpu_stages(gpus)
+        limited = read_gpu_slots(client)
+    if gpus is not None or not limited:
+        limit_gpu_stages(gpus or 1)
 
 
 def list_pools(root: Path = Path()) -> list[str]:

@@ -48,10 +48,9 @@ def ask_for(client: SyncPrefectClient, pool: str, order: Order, key: str) -> Flo
     try:
         deployment = client.read_deployment_by_name(f"{FLOW}/{pool}")
     except ObjectNotFound:
-        way_out = f"pipeline deploy --pool {pool}"
-        raise PipelineError(
-            f"{client.api_url} has no deployment {FLOW}/{pool}: {way_out}"
-        ) from None
+        what = f"{client.api_url} has no deployment {FLOW}/{pool}"
+        way_out = f"pipeline deploy --pool {pool}, or set PREFECT_API_URL to the server that has it"
+        raise PipelineError(f"{what}: {way_out}") from None
     return client.create_flow_run_from_deployment(
         deployment.id,
         name=f"{order.stage} {key[:8]}{key[key.rindex('-') :]}",

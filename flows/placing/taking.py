@@ -1,11 +1,7 @@
 """Take a worker's answer in: what is not what was asked for is refused, and leaves no trace."""
 
-import re
-
-from flows.placing.objects import Entry, RefusedError, Store, list_outs
+from flows.placing.objects import HASH, Entry, RefusedError, Store, list_outs
 from flows.placing.orders import Answer, check_same
-
-HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def take_in(store: Store, asked: Entry, answer: Answer) -> int:

@@ -30,7 +30,7 @@ from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
 from flows.placing.beats import beating, note_status
 from flows.placing.checkpoints import find_checkpoints, forget, travelling
-from flows.placing.gpus import hold_gpu
+from flows.placing.gpus import hold_gpu, read_gpu_names
 from flows.placing.objects import RefusedError, Store, list_deps, list_outs, open_store, read_stage
 from flows.placing.orders import ANSWER, Answer, Order, check_same, hash_packages
 from flows.placing.refs import bring_tree
@@ -129,7 +129,7 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
         received=received,
         sent=sent,
         host=socket.gethostname(),
-        machine=describe_here(),
+        machine=describe_here() | {"gpus": read_gpu_names()},
     )
     create_markdown_artifact(answer.model_dump_json(), key=ANSWER, description=order.stage)
     return Completed(message=f"{order.stage}: {outcome} in {seconds:.1f} s")

@@ -71,10 +71,8 @@ def served(
     """A site in which a worker serves the pool from a clone, shared by a module's tests."""
     site = Site(Path(shutil.copytree(hub, tmp_path_factory.mktemp("served") / "site")))
     register_pools([POOL])
-    worker = start_worker(site.clone("worker"))
-    yield site
-    worker.process.terminate()
-    worker.process.wait()
+    with ending(start_worker(site.clone("worker"))):
+        yield site
 
 
 def start_worker(clone: Path) -> Typed:
@@ -83,6 +81,26 @@ def start_worker(clone: Path) -> Typed:
     wait_until(lambda: "started!" in worker.read() or worker.process.poll() is not None)
     assert worker.process.poll() is None, worker.read()
     return worker
+
+
+@contextlib.contextmanager
+def ending(typed: Typed) -> Iterator[Typed]:
+    """Yield a command that ends with the block at the latest."""
+    try:
+        yield typed
+    finally:
+        typed.process.terminate()
+        typed.process.wait()
+
+
+def kill_all(worker: Typed) -> None:
+    """Kill a worker and all that it has started, at once, as when its machine goes."""
+    family = [psutil.Process(worker.process.pid)]
+    family += family[0].children(recursive=True)
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    worker.process.wait()
 
 
 def find_at_work(clone: Path) -> list[str]:

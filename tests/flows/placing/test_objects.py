@@ -1,5 +1,7 @@
 """What moves between a cache and a remote, and what is taken in: by hash, and nothing else."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +82,17 @@ def test_a_folder_or_a_part_of_one_goes_with_its_files(project: Path) -> None:
         store.check_out(project / "there", digest)
     assert (project / "there/0").read_text() == "zero"
     assert len([path for path in (project / "../store").rglob("*") if path.is_file()]) == 2
+
+
+@pytest.mark.parametrize("place", ["../0", "/tmp/0", "a/../../0"])
+def test_a_folder_that_lists_what_is_not_in_it_is_refused(project: Path, place: str) -> None:
+    content = json.dumps([{"md5": "0" * 32, "relpath": place}]).encode()
+    digest = f"{hashlib.md5(content).hexdigest()}.dir"
+    path = find_object(project / "../store", digest)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with open_store(project) as store, pytest.raises(RefusedError, match="is no file in it"):
+        store.pull([digest])
 
 
 def test_a_key_is_the_one_under_which_dvc_keeps_the_run(project: Path) -> None:

@@ -14,7 +14,7 @@ from flows.pipeline import pipeline
 from flows.placing.pools import register_pools
 from flows.sweep import sweep
 from tests.flows.commands.typed import type_pipeline
-from tests.flows.placing.conftest import POOL, Site, find_at_work, read_runs, start_worker
+from tests.flows.placing.conftest import POOL, Site, ending, find_at_work, read_runs, start_worker
 from tests.flows.test_sweep import add_score
 from tests.flows.toy import dvc, git, read_times, wait_until
 
@@ -92,10 +92,10 @@ def test_a_stage_that_fails_there_fails_here_in_its_own_words(home: Path) -> Non
 
 def test_ctrl_c_at_the_sender_ends_the_stage_there(served: Site, home: Path) -> None:
     set_params(home, {"recipes.slow.seconds": 600})
-    typed = type_pipeline(home, "run", "train@slow", "--place", PLACE[0])
-    wait_until(lambda: "epoch 1/2  train slow" in typed.read(), 120)
-    typed.process.send_signal(signal.SIGINT)
-    assert typed.process.wait(60) == 130
+    with ending(type_pipeline(home, "run", "train@slow", "--place", PLACE[0])) as typed:
+        wait_until(lambda: "epoch 1/2  train slow" in typed.read(), 120)
+        typed.process.send_signal(signal.SIGINT)
+        assert typed.process.wait(60) == 130
     assert "Traceback" not in typed.read()
     wait_until(lambda: read_runs("train@slow")[-1].state_name == "Cancelled")
     wait_until(lambda: not find_at_work(served.worker))
@@ -107,17 +107,15 @@ def test_two_workers_and_a_sweep_run_a_common_stage_once(served: Site, home: Pat
     add_score(home)
     set_params(home, {"recipes.slow.seconds": 0.5, "recipes.quick.seconds": 0.5})
     before = {run.id for run in read_runs(POOL)}
-    second = start_worker(served.clone("second"))
-    state: State[Any] = sweep(
-        grid=["report.seconds=0.01,0.02,0.03"],
-        metric="models.toy.val_accuracy",
-        name="shared",
-        parallel=3,
-        place=PLACE,
-        return_state=True,
-    )
-    second.process.terminate()
+    with ending(start_worker(served.clone("second"))):
+        state: State[Any] = sweep(
+            grid=["report.seconds=0.01,0.02,0.03"],
+            metric="models.toy.val_accuracy",
+            name="shared",
+            parallel=3,
+            place=PLACE,
+            return_state=True,
+        )
     assert state.message == "best of 3: shared-3, 0.0300"
     placed = [run.name.partition(" ")[0] for run in read_runs(POOL) if run.id not in before]
     assert sorted(placed) == ["train@quick", "train@slow"]
-    second.process.wait()

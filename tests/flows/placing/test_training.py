@@ -1,0 +1,66 @@
+"""A real training whose worker is killed: another worker goes on, to the same bits."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from flows.engine.overrides import set_params
+from flows.orchestration.server import limit_gpu_stages
+from flows.placing.pools import register_pools
+from tests.flows.commands.typed import Typed, type_pipeline
+from tests.flows.placing.conftest import POOL, ending, kill_all, start_worker
+from tests.flows.toy import dvc, git, wait_until
+from tests.projects import commit, hash_outs, repro
+from vision.base.files import read_json
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server, pytest.mark.slow]
+
+STAGE = "finetune-resnet@paper"
+
+
+@pytest.fixture
+def clones(changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The small project at home, a longer training due, and two clones for workers."""
+    home = Path(shutil.copytree(changed, tmp_path / "home", symlinks=True))
+    set_params(home, {"finetune.paper.epochs": 40})
+    dvc(home, "remote", "add", "--default", "store", "../store")
+    commit(home)
+    git(tmp_path, "clone", "--quiet", "--bare", "home", "hub.git")
+    git(home, "remote", "add", "origin", "../hub.git")
+    for name in ("one", "two"):
+        git(tmp_path, "clone", "--quiet", "hub.git", name)
+    monkeypatch.chdir(home)
+    limit_gpu_stages(1)
+    register_pools([POOL])
+    return [home, tmp_path / "one", tmp_path / "two"]
+
+
+def count_sent(store: Path) -> int:
+    """Return how many epochs have reached the remote."""
+    return max(
+        (int(read_json(path)["epochs"]) for path in store.glob("checkpoints/*.json")), default=0
+    )
+
+
+def start(home: Path) -> Typed:
+    url = str(PREFECT_API_URL.value())
+    return type_pipeline(home, "run", STAGE, "--place", f"{STAGE}={POOL}", PREFECT_API_URL=url)
+
+
+def test_another_worker_goes_on_from_the_epoch_that_one_had_sent(
+    clones: list[Path], tmp_path: Path
+) -> None:
+    home, one, two = clones
+    undisturbed = Path(shutil.copytree(home, tmp_path / "undisturbed", symlinks=True))
+    first = start_worker(one)
+    with ending(first), ending(start(home)) as typed:
+        wait_until(lambda: count_sent(tmp_path / "store") or typed.process.poll(), 240)
+        kill_all(first)
+        with ending(start_worker(two)):
+            assert typed.process.wait(300) == 0, typed.read()
+    assert "going on after epoch" in typed.read()
+    assert not [*(tmp_path / "store/checkpoints").iterdir()]
+    assert repro(undisturbed, "--single-item", STAGE) == {STAGE}
+    assert hash_outs(home) == hash_outs(undisturbed)
