@@ -13,11 +13,14 @@ def describe_moves(plan: Sequence[PlannedStage], pools: Mapping[str, str]) -> It
     if not pools:
         return
     current = {stage.name for stage in plan if stage.verdict == "cached"}
-    with open_store(Path()) as store:
-        for stage in plan:
-            if pool := pools.get(stage.name, ""):
-                open_ones = [name for name in stage.upstream if name not in current]
-                yield f"{stage.name} in {pool}: {_describe_move(store, stage.name, open_ones)}"
+    try:
+        with open_store(Path()) as store:
+            for stage in plan:
+                if pool := pools.get(stage.name, ""):
+                    open_ones = [name for name in stage.upstream if name not in current]
+                    yield f"{stage.name} in {pool}: {_describe_move(store, stage.name, open_ones)}"
+    except PipelineError as error:
+        yield f"not known what would move: {error}"
 
 
 def _describe_move(store: Store, name: str, open_ones: Sequence[str]) -> str:

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 from dvc.config import ConfigError
 from dvc.exceptions import DvcException
 from dvc.fs import LocalFileSystem
-from dvc.repo import Repo
+from dvc.lock import LockError
+from dvc.repo import Repo, lock_repo
+from dvc.stage import PipelineStage
 from dvc.stage.cache import _can_hash, _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile import load
@@ -33,6 +35,7 @@ from flows.engine.plan import READING
 from vision.base.errors import PipelineError
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
+LOCK_TRIES = 20  # of 3 s each, for which DVC waits for its lock
 DIR = ".dir"  # with which the hash of a folder ends
 Entry = dict[str, Any]  # of a stage, as dvc.lock and the run cache have it
 
@@ -95,6 +98,18 @@ class Store:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             YAML().dump(entry, file)
         Path(unfinished).replace(path)
+
+    def forget(self, stage: PipelineStage) -> None:
+        """Take a stage out of dvc.lock, so that DVC's `repro` looks for the newest of its runs.
+
+        Raises:
+            PipelineError: another DVC holds its lock for long.
+        """
+        for _ in range(LOCK_TRIES):
+            with suppress(LockError), READING, lock_repo(self.repo):
+                stage.dvcfile._lockfile.remove_stage(stage)
+                return
+        raise PipelineError(f"{stage.name}: dvc.lock is held by another DVC")
 
     def bring(self, hashes: Iterable[str]) -> bool:
         """Fetch some objects, and say whether the remote has them all, whole."""
@@ -217,6 +232,7 @@ class Reading(NamedTuple):
         bytes: of its outs, as they were last.
     """
 
+    stage: PipelineStage
     entry: Entry
     held: list[str]
     is_kept: bool
@@ -245,7 +261,7 @@ def read_stage(store: Store, name: str) -> Reading:
         entry = to_single_stage_lockfile(stage)
         entry["outs"] = [{"path": out.def_path} for out in stage.outs]
         is_kept = all(out.use_cache or out.metric or out.plot for out in stage.outs)
-        return Reading(entry, [dep.def_path for dep in held], is_kept, last)
+        return Reading(stage, entry, [dep.def_path for dep in held], is_kept, last)
 
 
 def _store_dep(store: Store, dep: Any) -> None:

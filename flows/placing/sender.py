@@ -87,18 +87,18 @@ class Sender:
             raise StageFailedError(self.stage.name, str(error), None) from error
 
     def _place(self, store: Store, client: SyncPrefectClient) -> Placed:
-        entry, held, is_kept, _ = read_stage(store, self.stage.name)
-        if not is_kept:
+        reading = read_stage(store, self.stage.name)
+        if not reading.is_kept:
             raise PipelineError("DVC does not keep all of its outs: it has to run at home")
-        hashes = list_deps(entry)
-        self.sent = store.push(hashes[path] for path in held)
+        hashes = list_deps(reading.entry)
+        self.sent = store.push(hashes[path] for path in reading.held)
         reference = name_reference(str(flow_run.get_id() or ""), self.stage.name)
         order = Order(
             stage=self.stage.name,
             reference=reference,
             commit=send_tree(self.tree, reference),
-            entry=entry,
-            held=held,
+            entry=reading.entry,
+            held=reading.held,
             packages=hash_packages(self.tree),
             tags=self.stage.meta.get("tags", []),
             force=self.force,
@@ -106,10 +106,13 @@ class Sender:
             memory=self.stage.memory,
         )
         try:
-            return self._try(store, client, order)
+            placed = self._try(store, client, order)
         finally:
             with suppress(PipelineError):  # `pipeline doctor` sees to it
                 drop_tree(reference)
+        if self.force:
+            store.forget(reading.stage)  # or DVC would keep what it has
+        return placed
 
     def _try(self, store: Store, client: SyncPrefectClient, order: Order) -> Placed:
         """Ask again where a worker went, and past what earlier runs of the same key ended as."""

@@ -180,3 +180,19 @@ def test_a_remote_that_is_away_is_named(project: Path) -> None:
         pytest.raises(PipelineError, match="the remote /dev/null/store"),
     ):
         store.push([hash_out(store)])
+
+
+def test_a_stage_that_is_forgotten_takes_the_newest_of_its_runs(project: Path) -> None:
+    """As after a forced run elsewhere that gave other bytes."""
+    answer = make_answer(project)
+    digest = hashlib.md5(b"forced").hexdigest()
+    path = find_object(project / "../store", digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"forced")
+    answer.entry["outs"][0] |= {"md5": digest, "size": 6}
+    with open_store(project) as store:
+        reading = read_stage(store, STAGE)
+        take_in(store, reading.entry, answer)
+        store.forget(reading.stage)
+    dvc(project, "repro", "--single-item", STAGE)
+    assert (project / "report.txt").read_text() == "forced"
