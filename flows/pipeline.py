@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,26 +223,28 @@ def make_task(stage: PlannedStage, pool: str = "") -> Task[..., Any]:
     were to take could be had by neither.
     """
     due = stage.verdict != "cached" and not pool
+
+    def is_worth_it(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+        return may_succeed_again(stage, state)
+
     return run_stage.with_options(
         name=stage.name,
         task_run_name=stage.name,
         tags=stage.meta.get("tags", []) if due else [],
         retries=stage.meta.get("retries", 0),
         retry_delay_seconds=stage.meta.get("retry_delay_seconds", 10),
-        retry_condition_fn=partial(may_succeed_again, "network" in stage.meta.get("tags", [])),
+        retry_condition_fn=is_worth_it,
     )
 
 
-def may_succeed_again(
-    needs_network: bool, task: Task[..., Any], task_run: TaskRun, state: State[Any]
-) -> bool:
+def may_succeed_again(stage: PlannedStage, state: State[Any]) -> bool:
     """Say whether a failed stage is worth another try.
 
     A stage that ends with status 1 has said what is wrong and will say it again, unless it was the
     network; one that took too long will take as long again. A killed one may do better.
     """
     status = state.data.status if isinstance(state.data, StageFailedError) else None
-    return status not in (None, 1, TIMED_OUT) or needs_network
+    return status not in (None, 1, TIMED_OUT) or "network" in stage.meta.get("tags", [])
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
