@@ -259,7 +259,8 @@ def read_stage(store: Store, name: str) -> Reading:
         for dep in held:
             _store_dep(store, dep)
         entry = to_single_stage_lockfile(stage)
-        entry["outs"] = [{"path": out.def_path} for out in stage.outs]
+        paths = sorted(out.def_path for out in stage.outs)  # as DVC has them in dvc.lock
+        entry["outs"] = [{"path": path} for path in paths]
         is_kept = all(out.use_cache or out.metric or out.plot for out in stage.outs)
         return Reading(stage, entry, [dep.def_path for dep in held], is_kept, last)
 

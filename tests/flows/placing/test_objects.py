@@ -12,6 +12,7 @@ import pytest
 from flows.placing.objects import RefusedError, Store, find_key, list_deps, open_store, read_stage
 from flows.placing.orders import Answer, check_same, hash_packages
 from flows.placing.taking import take_in
+from flows.placing.worker import read_lock
 from tests.flows.toy import dvc
 from vision.base.errors import PipelineError
 
@@ -96,9 +97,18 @@ def test_a_folder_that_lists_what_is_not_in_it_is_refused(project: Path, place: 
 
 
 def test_a_key_is_the_one_under_which_dvc_keeps_the_run(project: Path) -> None:
-    with open_store(project) as store:
-        key = find_key(read_stage(store, STAGE).entry)
-    assert (project / ".dvc/cache/runs" / key[:2] / key).is_dir()
+    """Also of several outs, which dvc.lock has in another order than dvc.yaml."""
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(
+        f"{text}  two: {{cmd: touch b a, deps: [stage.py], outs: [b, a]}}\n"
+    )
+    dvc(project, "repro", "two")
+    for name in (STAGE, "two"):
+        with open_store(project) as store:
+            reading = read_stage(store, name)
+        key = find_key(reading.entry)
+        assert (project / ".dvc/cache/runs" / key[:2] / key).is_dir()
+        check_same(reading.entry, read_lock(project, name))
 
 
 def test_what_is_taken_in_is_restored_by_dvc_without_running(project: Path) -> None:
@@ -151,12 +161,6 @@ def test_an_answer_to_another_question_is_refused(
     with open_store(project) as store, pytest.raises(RefusedError, match=why):
         take_in(store, read_stage(store, STAGE).entry, answer)
     assert not (project / ".dvc/cache/runs").exists()
-
-
-def test_entries_that_say_the_same_are_of_one_stage(project: Path) -> None:
-    answer = make_answer(project)
-    with open_store(project) as store:
-        check_same(read_stage(store, STAGE).entry, answer.entry)
 
 
 def test_packages_are_those_of_the_lock_file(workspace: Path) -> None:
