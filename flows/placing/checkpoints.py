@@ -15,6 +15,7 @@ from pathlib import Path
 from flows.engine.work import count_epochs, list_checkpoints
 from flows.placing.objects import Store, list_deps
 from flows.placing.orders import Order
+from flows.placing.patience import Tell
 from vision.base.errors import PipelineError
 from vision.base.params import PARAMS_FILE, read_params
 
@@ -22,7 +23,6 @@ FOLDER = "checkpoints"
 STATE, NOTES = ".pt", ".json"
 LOOK_S = 2.0  # between looks for another epoch
 PATIENCE_S = 60.0  # with what is being sent when a stage has failed
-Tell = Callable[[str], None]
 
 
 def find_checkpoints(order: Order, tree: Path, root: Path) -> list[Path]:

@@ -32,6 +32,7 @@ from ruamel.yaml import YAML
 
 from flows.engine.forecast import count_bytes, is_below
 from flows.engine.plan import READING
+from flows.placing.patience import AwayError
 from vision.base.errors import PipelineError
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -153,7 +154,7 @@ class Store:
         except Exception as error:
             why = " ".join(str(error).split())
             where = self.remote.fs.unstrip_protocol(self.remote.path)
-            raise PipelineError(f"the remote {where}: {type(error).__name__}: {why}") from error
+            raise AwayError(f"the remote {where}: {type(error).__name__}: {why}") from error
 
     def _find_runs(self, key: str) -> str:
         """Return where the remote keeps the runs of a key, as DVC's own transfer does."""
@@ -191,9 +192,8 @@ class Store:
                 raise PipelineError(f"DVC's cache lacks {_name(absent)}: dvc pull, or dvc repro")
             failed = _copy(self.cache, self.remote, missing, verify=False)
         if failed:
-            raise PipelineError(
-                f"{self.remote.path} did not take {_name(failed)}: {_explain(failed)}"
-            )
+            why = _explain(failed)
+            raise AwayError(f"{self.remote.path} did not take {_name(failed)}: {why}")
         return self._count_bytes(missing)
 
     def _fetch(self, hashes: set[str]) -> int:

@@ -24,6 +24,7 @@ from prefect.states import Cancelled, Cancelling, Crashed
 
 from flows.orchestration.asking import RETRY_S, describe_error
 from flows.placing.beats import BEAT
+from flows.placing.objects import find_key
 from flows.placing.orders import ANSWER, Answer, Order
 from flows.placing.pools import FLOW
 from vision.base.errors import PipelineError
@@ -53,7 +54,7 @@ def ask_for(client: SyncPrefectClient, pool: str, order: Order, key: str) -> Flo
         raise PipelineError(f"{what}: {way_out}") from None
     return client.create_flow_run_from_deployment(
         deployment.id,
-        name=f"{order.stage} {key[:8]}{key[key.rindex('-') :]}",
+        name=f"{order.stage} {find_key(order.entry)[:8]}-{key.rpartition('-')[2]}",
         parameters={"order": order.model_dump(mode="json")},
         idempotency_key=key,
         tags=[order.stage, pool],

@@ -1,7 +1,6 @@
 """The sender's side: send a stage and what it reads by hash, follow it, take its answer in."""
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,13 +28,13 @@ from flows.placing.objects import (
     read_stage,
 )
 from flows.placing.orders import Answer, Order, hash_packages
+from flows.placing.patience import Tell, insist
 from flows.placing.refs import drop_tree, name_reference, send_tree
 from flows.placing.runs import Follower, LostError, ask_for, cancel, read_answer
 from flows.placing.taking import take_in
 from vision.base.errors import PipelineError
 
 LOST_TRIES = 3  # at workers that go
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ class Sender:
         if not reading.is_kept:
             raise PipelineError("DVC does not keep all of its outs: it has to run at home")
         hashes = list_deps(reading.entry)
-        self.sent = store.push(hashes[path] for path in reading.held)
+        held = [hashes[path] for path in reading.held]
+        self.sent = insist(lambda: store.push(held), self.stop, self.tell)
         reference = name_reference(str(flow_run.get_id() or ""), self.stage.name)
         order = Order(
             stage=self.stage.name,
@@ -135,11 +135,11 @@ class Sender:
         raise AssertionError
 
     def _make_key(self, order: Order) -> str:
-        """Return by what two runs are the same: DVC's own key, and the packages.
+        """Return by what two runs are the same: DVC's own key, the packages, and the pool.
 
         Two senders of one stage, as in a sweep, so get the same run.
         """
-        key = f"{find_key(order.entry)[:32]}-{order.packages[:16]}"
+        key = f"{self.pool}-{find_key(order.entry)[:32]}-{order.packages[:16]}"
         return f"{key}-{flow_run.get_id()}" if self.force else key
 
     def _await(self, client: SyncPrefectClient, run: FlowRun) -> FlowRun:
@@ -160,7 +160,8 @@ class Sender:
             answer = ask_patiently(lambda: read_answer(client, run), self.stop)
             if not answer:
                 raise RefusedError(f"the run {run.name} has not answered")
-            return Placed(answer, self.sent, take_in(store, entry, answer))
+            step = partial(take_in, store, entry, answer)
+            return Placed(answer, self.sent, insist(step, self.stop, self.tell))
         if state.is_failed():
             status = run.labels.get(STATUS)
             message = str(state.message).removeprefix(f"{self.stage.name}: ")

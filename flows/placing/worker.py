@@ -31,13 +31,21 @@ from flows.orchestration.stopping import find_stop, stoppable
 from flows.placing.beats import beating, note_status
 from flows.placing.checkpoints import find_checkpoints, forget, travelling
 from flows.placing.gpus import hold_gpu, read_gpu_names
-from flows.placing.objects import RefusedError, Store, list_deps, list_outs, open_store, read_stage
+from flows.placing.objects import (
+    RefusedError,
+    Store,
+    list_deps,
+    list_outs,
+    open_store,
+    read_stage,
+)
 from flows.placing.orders import ANSWER, Answer, Order, check_same, hash_packages
+from flows.placing.patience import insist
 from flows.placing.refs import bring_tree
 from vision.base.errors import PipelineError
 
 TREES = Path(".dvc/tmp/trees")
-AWAY_S, RETRY_S = 1800.0, 10.0  # for which a result waits for the remote, and between tries
+AWAY_S = 1800.0  # for which a result waits for the remote
 LINES = "stage"  # logger of what the stage itself says
 REFUSED = "Refused"  # name of the state
 
@@ -118,7 +126,8 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
         outcome, seconds = state.result()
         clock.note("stage")
         entry = read_lock(tree, order.stage)
-        sent = push_patiently(store, list_outs(entry))
+        outs = list_outs(entry)
+        sent = insist(lambda: store.push(outs), find_stop(), tell, AWAY_S)
         forget(store, places, tell)
         clock.note("outs")
     answer = Answer(
@@ -142,7 +151,8 @@ def bring_deps(store: Store, order: Order, tree: Path) -> int:
         RefusedError: it is not what the sender has.
     """
     hashes = list_deps(order.entry)
-    moved = store.pull(hashes[path] for path in order.held)
+    held = [hashes[path] for path in order.held]
+    moved = insist(lambda: store.pull(held), find_stop(), get_run_logger().info)
     for path in order.held:
         store.check_out(tree / path, hashes[path])
     try:
@@ -178,23 +188,6 @@ def run_there(order: Order, tree: Path) -> Any:
             note_status(error.status)
         return Failed(message=str(error))
     return Completed(data=(outcome, time.monotonic() - started))
-
-
-def push_patiently(store: Store, hashes: list[str]) -> int:
-    """Send what was computed, again and again while the remote is away; return its bytes.
-
-    Raises:
-        PipelineError: it is away for AWAY_S. The worker's cache keeps the result.
-    """
-    deadline = time.monotonic() + AWAY_S
-    while True:
-        try:
-            return store.push(hashes)
-        except PipelineError as error:
-            if time.monotonic() > deadline or find_stop().is_set():
-                raise
-            get_run_logger().warning("%s: trying again", error)
-            find_stop().wait(RETRY_S)
 
 
 def read_lock(tree: Path, name: str) -> dict[str, Any]:

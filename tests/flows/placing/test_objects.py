@@ -3,14 +3,17 @@
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, find_key, list_deps, open_store, read_stage
 from flows.placing.orders import Answer, check_same, hash_packages
+from flows.placing.patience import insist
 from flows.placing.taking import take_in
 from flows.placing.worker import read_lock
 from tests.flows.toy import dvc
@@ -200,3 +203,21 @@ def test_a_stage_that_is_forgotten_takes_the_newest_of_its_runs(project: Path) -
         store.forget(reading.stage)
     dvc(project, "repro", "--single-item", STAGE)
     assert (project / "report.txt").read_text() == "forced"
+
+
+def test_what_a_remote_did_not_take_is_sent_when_it_is_there_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "RETRY_S", 0.01)
+    in_the_way, told = project / "../store", list[str]()
+    in_the_way.write_text("no folder")
+
+    def tell(words: str) -> None:
+        told.append(words)
+        in_the_way.unlink()
+
+    with open_store(project) as store:
+        digest = hash_out(store)
+        assert insist(lambda: store.push([digest]), threading.Event(), tell) == 14
+    [words] = told
+    assert words.startswith("the remote /") or "did not take" in words

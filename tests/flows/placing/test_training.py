@@ -24,7 +24,7 @@ STAGE = "finetune-resnet@paper"
 def clones(changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The small project at home, a longer training due, and two clones for workers."""
     home = Path(shutil.copytree(changed, tmp_path / "home", symlinks=True))
-    set_params(home, {"finetune.paper.epochs": 10})
+    set_params(home, {"finetune.paper.epochs": 6})
     dvc(home, "remote", "add", "--default", "store", "../store")
     commit(home)
     git(tmp_path, "clone", "--quiet", "--bare", "home", "hub.git")
