@@ -13,6 +13,7 @@ from vision.base.fingerprint import digest_value
 from vision.base.kept import find_place
 from vision.base.sections import load_section
 from vision.data.dataset import RAW_DIR
+from vision.data.shards import CROP
 from vision.data.sources import open_source
 from vision.data.storing import RawImages, save_raw
 from vision.schema.data import DataParams
@@ -27,4 +28,5 @@ def main() -> None:
 def find_kept(raw: RawImages, params: DataParams) -> Path | None:
     """Return where images are kept that were decoded before a run was ended."""
     facts = {"source": raw.provenance, "image_px": params.image_px, "Pillow": PIL.__version__}
+    facts |= {} if raw.fit == CROP else {"fit": raw.fit}
     return find_place("images", LOADED | {key: digest_value(facts[key]) for key in facts})

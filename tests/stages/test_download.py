@@ -2,12 +2,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stages import download
 from stages.runner import run_stage
 from tests.vision.data.pictures import BLUE, RED, encode, paint, write_folder
+from vision.base.files import read_array, read_json
+from vision.data.dataset import ImageSet
+from vision.data.images import decode_image
+from vision.data.shards import open_images
 from vision.data.storing import save_raw
+from vision.schema.recipes import TrainParams
+from vision.training.recipes import describe_model
 
 DVC = """
 stages:
@@ -17,6 +24,7 @@ stages:
     cmd: x
     params: ["finetune.${item.model}.weights"]
 """
+PARAMS = TrainParams(epochs=1, batch_size=2, optimizer="sgd", learning_rate=0.1)
 PETS = {"cats/1.png": RED, "dogs/1.png": BLUE, "dogs/2.jpg": encode(paint("blue", (40, 9)), "JPEG")}
 
 
@@ -45,6 +53,30 @@ def test_all_files_of_a_data_set_are_written() -> None:
     expected = {"images/shard.npy", "images/rows.npy", "labels.npy", "subsets.npy"}
     expected |= {"files.csv", "classes.json", "manifest.json"}
     assert set(read_outs("data/raw")) == expected
+
+
+def test_a_letterbox_is_noted_beside_the_images_until_they_are_cropped(workspace: Path) -> None:
+    write_folder(workspace / "pets", PETS)
+    set_source("pets")
+    run_download()
+    cropped = read_outs("data/raw")
+    Path("params.yaml").write_text("data: {source: pets, image_px: 16, fit: letterbox}")
+    assert run_download() == 0
+    data = ImageSet(open_images(Path("data/raw/images")), *read_labels(), ("cats", "dogs"))
+    assert data.fit == describe_model("resnet18", PARAMS, data).fit == "letterbox"
+    assert read_json(Path("data/raw/manifest.json"))["fit"] == "letterbox"
+    seen = decode_image(PETS["dogs/2.jpg"], "2.jpg", 16, fit=data.fit)
+    assert np.array_equal(data.images[2], seen)
+    assert (seen[0] == 0).all()
+    set_source("pets")
+    run_download()
+    assert read_outs("data/raw") == cropped
+
+
+def read_labels() -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels, and the rows of all images."""
+    labels = read_array(Path("data/raw/labels.npy"))
+    return labels, np.arange(len(labels))
 
 
 @pytest.mark.parametrize("source", ["digits.yaml", "pets"])

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from vision.base.files import read_array, read_json
-from vision.data.shards import Images, open_images
+from vision.data.shards import CROP, Images, open_images
 
 RAW_DIR = Path("data/raw")
 SPLIT_DIR = Path("data/split")
@@ -55,6 +55,11 @@ class ImageSet:
     def image_px(self) -> int:
         """Side of the stored squares."""
         return int(self.images.shape[1])
+
+    @property
+    def fit(self) -> str:
+        """How oblong images became squares."""
+        return self.images.fit if isinstance(self.images, Images) else CROP
 
 
 def load_split(name: str, raw: Path = RAW_DIR, split: Path = SPLIT_DIR) -> ImageSet:

@@ -15,6 +15,7 @@ from vision.base.errors import ImageError
 from vision.base.processor import count_cores
 from vision.data.images import FULL_BITS, Picture, read_picture
 from vision.data.sharding import digest_pixels
+from vision.data.shards import CROP
 
 CHUNK = 64  # files, at most, that are decoded in one go
 CHUNK_BYTES = 8 * 2**20  # a chunk ends with the file that reaches so many
@@ -40,6 +41,7 @@ def decode_files(
     rows: Mapping[str, int],
     image_px: int,
     bits: int = FULL_BITS,
+    fit: str = CROP,
 ) -> Iterator[Decoded]:
     """Yield what becomes of each file, in any order: on all processors, where it is worth it.
 
@@ -47,11 +49,12 @@ def decode_files(
         files: name and content; a few are read ahead.
         rows: of their names.
         bits: that hold the values of images with more than 8 bits.
+        fit: see `fit_square`.
 
     Raises:
         MemoryError: the system has ended a process that decoded.
     """
-    decode = partial(decode_chunk, image_px=image_px, bits=bits)
+    decode = partial(decode_chunk, image_px=image_px, bits=bits, fit=fit)
     count, many = count_cores(), len(rows) >= MANY
     pools: dict[bool, Executor] = {}  # for small files, for others: made when there are some
     waiting: deque[Future[list[Decoded]]] = deque()
@@ -74,8 +77,8 @@ def decode_files(
             pool.shutdown(cancel_futures=True)
 
 
-def decode_chunk(chunk: Chunk, image_px: int, bits: int) -> list[Decoded]:
-    return [_decode(row, content, image_px, bits) for row, content in chunk]
+def decode_chunk(chunk: Chunk, image_px: int, bits: int, fit: str) -> list[Decoded]:
+    return [_decode(row, content, image_px, bits, fit) for row, content in chunk]
 
 
 def make_decoded(row: int, picture: Picture, content: bytes = b"") -> Decoded:
@@ -93,9 +96,9 @@ def _begin() -> None:
     end_with_parent()
 
 
-def _decode(row: int, content: bytes, image_px: int, bits: int) -> Decoded:
+def _decode(row: int, content: bytes, image_px: int, bits: int, fit: str) -> Decoded:
     try:
-        return make_decoded(row, read_picture(content, image_px, bits), content)
+        return make_decoded(row, read_picture(content, image_px, bits, fit), content)
     except ImageError as error:
         return Decoded(row, fault=str(error))
 

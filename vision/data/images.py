@@ -13,9 +13,11 @@ from PIL import Image, ImageFile, ImageOps
 
 from vision.base.errors import ImageError
 from vision.data.formats import HEAD_BYTES, HEIC, find_format, is_html
+from vision.data.shards import CROP
 
 MAX_PIXELS = 64 * 10**6  # decoded as they are; Pillow warns from 89 million on
 MAX_LARGE_PIXELS = 192 * 10**6  # decoded one at a time and reduced at once: under 2 GB
+LETTERBOX = "letterbox"
 FULL_BITS = 16  # of a pixel that has more than 8
 FULL_PEAK = 2 ** (FULL_BITS - 1) - 1  # a larger value needs all of them
 ORIENTATION = 0x0112  # the tag of EXIF
@@ -50,8 +52,10 @@ class Picture(NamedTuple):
     peak: int = 0  # largest value, where a pixel has more than 8 bits; else 0
 
 
-def decode_image(content: bytes, name: str, image_px: int, bits: int = FULL_BITS) -> np.ndarray:
-    """Decode a file, upright, and return its central square: (P, P, 3) uint8.
+def decode_image(
+    content: bytes, name: str, image_px: int, bits: int = FULL_BITS, fit: str = CROP
+) -> np.ndarray:
+    """Decode a file, upright, and return it as a square: (P, P, 3) uint8.
 
     Args:
         name: of the file, for messages; its format is told by its content.
@@ -61,16 +65,17 @@ def decode_image(content: bytes, name: str, image_px: int, bits: int = FULL_BITS
         ImageError: the file is empty, damaged, too large, or no image.
     """
     try:
-        return read_picture(content, image_px, bits).pixels
+        return read_picture(content, image_px, bits, fit).pixels
     except ImageError as error:
         raise ImageError(f"{name} cannot be read ({error}): remove it or mend it") from None
 
 
-def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS) -> Picture:
-    """Decode a file, upright, and crop its centre.
+def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS, fit: str = CROP) -> Picture:
+    """Decode a file, upright, as a square.
 
     Args:
         bits: of which the upper 8 are kept, where a pixel has more than 8.
+        fit: CROP or LETTERBOX, see `fit_square`.
 
     Raises:
         ImageError: why the file cannot be read, in a few words, without its name.
@@ -88,7 +93,7 @@ def read_picture(content: bytes, image_px: int, bits: int = FULL_BITS) -> Pictur
                     lower = partial(_read_lower, content, format_, raw_mode)
                     upright, peak = _join_bytes(upright, lower, bits)
                 upright = _reduce(upright, image_px) if large else upright
-                return Picture(fit_square(to_rgb(upright), image_px), size_px, peak)
+                return Picture(fit_square(to_rgb(upright), image_px, fit), size_px, peak)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders let anything escape from damaged bytes
@@ -123,9 +128,17 @@ def turn_upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def fit_square(image: Image.Image, image_px: int) -> np.ndarray:
-    """Resize the shorter side, antialiased, and crop the centre: (P, P, 3) uint8."""
-    return np.asarray(ImageOps.fit(image, (image_px, image_px), Image.Resampling.BICUBIC))
+def fit_square(image: Image.Image, image_px: int, fit: str = CROP) -> np.ndarray:
+    """Resize, antialiased, to a square: (P, P, 3) uint8.
+
+    Args:
+        fit: CROP: the shorter side is resized, and the centre cropped; LETTERBOX: the longer side
+            is, and black bars fill the rest.
+    """
+    size, way = (image_px, image_px), Image.Resampling.BICUBIC
+    if fit == LETTERBOX:
+        return np.asarray(ImageOps.pad(image, size, way, color="black"))
+    return np.asarray(ImageOps.fit(image, size, way))
 
 
 def count_bits(peak: int) -> int:

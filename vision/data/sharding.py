@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vision.base.files import write_array
-from vision.data.shards import ROWS, SHARD
+from vision.base.files import write_array, write_json
+from vision.data.shards import CROP, FIT, ROWS, SHARD
 
 SHARD_BYTES = 64 * 10**6
 HEADER_BYTES = 128  # of a .npy file
@@ -49,6 +49,12 @@ def write_shards(
     write_array(folder / ROWS, places.astype(np.int64))
     for path in {*folder.iterdir()} - written:
         path.unlink()
+
+
+def write_fit(folder: Path, fit: str) -> None:
+    """Note how oblong images became squares, where they were not cropped."""
+    if fit != CROP:
+        write_json(folder / FIT, fit)
 
 
 def cut_shards(digests: np.ndarray, most: int) -> Iterator[tuple[str, slice]]:

@@ -3,6 +3,7 @@
 images/
     shard-BITS.npy   (n, P, P, 3) uint8: those whose digest starts with BITS, sorted by digest
     rows.npy         (N,) int64: where each row's image lies in the shards, laid end to end
+    fit.json         how oblong images became squares; not there where they were cropped
 
 The shards hang on the set of images alone, see sharding.py; which row is which image, on rows.npy.
 """
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from vision.base.errors import DataError
-from vision.base.files import RESTORE, read_array
+from vision.base.files import RESTORE, read_array, read_json
 
 ROWS = "rows.npy"
+FIT = "fit.json"
+CROP = "crop"
 SHARD = "shard"
 LARGE_BYTES = 2**14  # of an image, for which joining bytes is no faster
 SPARE_FILES = 256  # that a process may open beside the shards
@@ -27,12 +30,13 @@ class Images:
 
     Attributes:
         shape: (N, P, P, 3).
+        fit: how oblong images became squares.
     """
 
-    def __init__(self, shards: Sequence[np.ndarray], rows: np.ndarray) -> None:
+    def __init__(self, shards: Sequence[np.ndarray], rows: np.ndarray, fit: str = CROP) -> None:
         """Lay shards, each (n, P, P, 3) uint8, end to end; `rows`, (N,), says where each row is."""
         self._shards = [np.asarray(shard) for shard in shards]
-        self._rows = rows
+        self._rows, self.fit = rows, fit
         self._starts = np.cumsum([0, *map(len, shards)])
         self._bytes = [shard.reshape(-1).data for shard in self._shards]
         self.shape = (len(rows), *self._shards[0].shape[1:])
@@ -80,7 +84,8 @@ def open_images(folder: Path) -> Images:
     found, expected = sum(map(len, shards)), int(rows.max(initial=-1)) + 1
     if not expected or found != expected:
         raise DataError(f"{folder} holds {found:,} of {expected:,} images: {RESTORE}")
-    return Images(shards, rows)
+    path = folder / FIT
+    return Images(shards, rows, read_json(path) if path.exists() else CROP)
 
 
 def _allow_files(count: int) -> None:

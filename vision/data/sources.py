@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vision.data.decoding import Decoded, make_decoded
 from vision.data.described import is_description, read_source, to_official
 from vision.data.images import FULL_BITS, Picture, fit_square
 from vision.data.layouts import Place
+from vision.data.shards import CROP
 from vision.data.storing import RawImages
 from vision.data.trees import Tree, digest_folder, open_labelled_tree, open_tree
 from vision.schema.data import DataParams
@@ -29,6 +31,10 @@ DIGITS_MAX = 16  # grey levels of scikit-learn's digits
 
 def open_source(params: DataParams) -> RawImages:
     """Find, fetch and check what `data.source` names: images, or a file that describes them."""
+    return replace(_open_named(params), fit=params.fit)
+
+
+def _open_named(params: DataParams) -> RawImages:
     path, image_px = params.locate(), params.image_px
     if not is_description(path):
         return open_user_images(path.resolve(), params)
@@ -97,7 +103,7 @@ def open_user_images(path: Path, params: DataParams) -> RawImages:
         "verified": None,
         "note": f"{n_images:,} images in {n_classes} classes, from the {kind} {path.name}.",
     }
-    return _from_tree(tree, params.image_px, facts)
+    return _from_tree(tree, params.image_px, facts, params.fit)
 
 
 def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawImages:
@@ -113,7 +119,7 @@ def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawI
     return _from_tree(tree, image_px, facts | {"verified": None, "note": note})
 
 
-def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
+def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any], fit: str = CROP) -> RawImages:
     positions = {name: position for position, name in enumerate(tree.classes)}
     return RawImages(
         classes=tree.classes,
@@ -121,7 +127,8 @@ def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any]) -> RawImages:
         subsets=np.array([place.subset for place in tree.places], np.uint8),
         names=[place.name for place in tree.places],
         columns=gather_columns(tree.places),
-        read=partial(tree.read, image_px),
+        read=partial(tree.read, image_px, fit=fit),
+        fit=fit,
         provenance=facts | tree.facts,
         remarks=tree.remarks,
     )

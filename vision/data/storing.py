@@ -18,7 +18,8 @@ from vision.base.progress import track
 from vision.data.dataset import FILES, MANIFEST, Subset
 from vision.data.decoding import Decoded
 from vision.data.images import FULL_BITS
-from vision.data.sharding import write_shards
+from vision.data.sharding import write_fit, write_shards
+from vision.data.shards import CROP
 from vision.data.surveys import (
     FEW,
     Survey,
@@ -47,6 +48,7 @@ class RawImages:
     read: Callable[[Iterable[int], int], Iterator[Decoded]]  # rows, bits -> images in any order
     provenance: dict[str, Any]  # source, official, name, sha256, verified, note
     remarks: list[str] = field(default_factory=list)  # lines for the stage's output
+    fit: str = CROP  # how oblong ones become squares
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # (N,) each, from a table
 
 
@@ -76,6 +78,7 @@ def save_raw(
             raw, rows = leave_out(raw, survey, image_px)
             digests = images.rows["digest"][rows]
             write_shards(out / "images", digests, lambda places: images.read(rows[places]))
+            write_fit(out / "images", raw.fit)
             write_files(out / FILES, raw, images.rows[rows])
     write_array(out / "labels.npy", raw.labels)
     write_array(out / "subsets.npy", raw.subsets)
@@ -193,4 +196,5 @@ def describe(raw: RawImages, image_px: int) -> dict[str, Any]:
     counts = {subset.name.lower(): int((raw.subsets == subset).sum()) for subset in Subset}
     n_images, n_classes = len(raw.labels), len(raw.classes)
     size = {"image_px": image_px, "n_images": n_images, "n_classes": n_classes}
-    return raw.provenance | size | {"counts": counts}
+    how = {} if raw.fit == CROP else {"fit": raw.fit}
+    return raw.provenance | size | how | {"counts": counts}

@@ -33,6 +33,7 @@ from vision.data.layouts import (
     find_layout,
     list_classes,
 )
+from vision.data.shards import CROP
 from vision.data.surveys import (
     FEW,
     count_suffixes,
@@ -56,17 +57,22 @@ class Tree:
     remarks: list[str] = field(default_factory=list)  # lines for the stage's output
 
     def read(
-        self, image_px: int, rows: Collection[int] | None = None, bits: int = FULL_BITS
+        self,
+        image_px: int,
+        rows: Collection[int] | None = None,
+        bits: int = FULL_BITS,
+        fit: str = CROP,
     ) -> Iterator[Decoded]:
         """Decode images, in any order; those that cannot be read come with the reason.
 
         Args:
             rows: that are wanted; all, where left out.
             bits: that hold the values of images with more than 8 bits.
+            fit: see `fit_square`.
         """
         chosen = range(len(self.places)) if rows is None else rows
         wanted = {self.places[row].name: int(row) for row in chosen}
-        return decode_files(read_files(self.path, wanted), wanted, image_px, bits)
+        return decode_files(read_files(self.path, wanted), wanted, image_px, bits, fit)
 
 
 def open_tree(path: Path) -> Tree:

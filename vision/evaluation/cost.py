@@ -111,7 +111,8 @@ def make_images(classify: Classifier, count: int) -> Tensor:
 
 def read_photo(classify: Classifier, content: bytes) -> Tensor:
     """Decode a file as the model needs it: (1, P, P, 3) uint8."""
-    pixels = read_picture(content, classify.spec.image_px).pixels
+    spec = classify.spec
+    pixels = read_picture(content, spec.image_px, fit=spec.fit).pixels
     return torch.from_numpy(pixels[None].copy()).to(next(classify.parameters()).device)
 
 

@@ -12,13 +12,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vision.base.files import write_bytes
+from vision.data.shards import CROP
 from vision.models.backbones import build_backbone, find_head, fit_positions, outlining
 from vision.models.whitened import WhitenedCNN
 
 Channels = tuple[float, ...]  # a value for each of red, green and blue
 HAND_MADE = ("two-layer-fc", "three-layer-cnn", "whitened-cnn")
 # Facts that came after the first models: left out of a file where they are as they were then.
-LATER = {"test_views_below": 0.0}
+LATER = {"test_views_below": 0.0, "fit": CROP}
 METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one key is stable
 
 
@@ -37,6 +38,7 @@ class ModelSpec:
     test_shift_px: int = 0  # average also those of the image shifted there and back, diagonally
     # average only where the first view's highest probability is below this; 0: always
     test_views_below: float = 0.0
+    fit: str = CROP  # how an oblong image becomes a square: see vision/data/images.py
     options: dict[str, Any] = field(default_factory=dict)  # arguments of the architecture
     epoch: int = 0  # of training, from 1; 0 is untrained
 

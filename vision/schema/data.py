@@ -14,6 +14,7 @@ DESCRIBED = ("cifar10", "digits")  # in sources/
 class DataParams(Section):
     source: str = Field(min_length=1)  # a file in sources/, or a folder or archive of images
     image_px: int = Field(ge=8, le=512)
+    fit: Literal["crop", "letterbox"] = "crop"  # how an oblong image becomes a square
     labels: str | None = Field(None, min_length=1)  # a table, where folders are no classes
     broken: Literal["fail", "skip"] = "fail"  # what images that cannot be read do
 

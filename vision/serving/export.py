@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from vision.base.errors import PipelineError
 from vision.base.files import replacing, sha256_of, write_json, write_text
+from vision.data.images import LETTERBOX
+from vision.data.shards import CROP
 from vision.models.inference import Classifier
 from vision.models.networks import ModelSpec, load_model
 from vision.serving.calibration import Found, find_temperature
@@ -21,8 +23,17 @@ CHECKED = 16  # random images
 SUFFIX = ".onnx"
 OUTSIDE = (
     "decode to 8 bits, turn upright as EXIF says, composite transparency on white, resize the "
-    "shorter side to image_px (bicubic, antialiased) and crop the centre"
 )
+SQUARES = {  # what then makes a square, in words and by Pillow
+    CROP: (
+        "shorter side to image_px (bicubic, antialiased) and crop the centre",
+        "fit(photo, (px, px), Image.Resampling.BICUBIC)",
+    ),
+    LETTERBOX: (
+        "longer side to image_px (bicubic, antialiased) and fill the rest with black bars",
+        'pad(photo, (px, px), Image.Resampling.BICUBIC, color="black")',
+    ),
+}
 EXAMPLE = Template('''"""Classify photos with onnxruntime and Pillow: python $name PHOTO..."""
 
 import json
@@ -41,7 +52,7 @@ for file in sys.argv[1:]:
     photo.draft(None, (2 * px, 2 * px))  # a JPEG is decoded no larger than it need be
     photo = ImageOps.exif_transpose(photo).convert("RGBA")
     photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB")
-    pixels = np.asarray(ImageOps.fit(photo, (px, px), Image.Resampling.BICUBIC))
+    pixels = np.asarray(ImageOps.$make)
     shares = session.run(["probabilities"], {"images": pixels[None]})[0][0]
     print(file, facts["classes"][shares.argmax()], f"{shares.max():.4f}", sep="\\t")
 ''')
@@ -117,7 +128,8 @@ def export_onnx(source: Path, target: Path) -> dict[str, Any]:
     }
     write_json(target.with_suffix(".json"), facts)
     script = target.with_suffix(".example.py")
-    write_text(script, EXAMPLE.substitute(name=script.name, model=repr(target.name)))
+    make = SQUARES[spec.fit][1]
+    write_text(script, EXAMPLE.substitute(name=script.name, model=repr(target.name), make=make))
     return facts
 
 
@@ -132,7 +144,7 @@ def describe_graph(spec: ModelSpec, found: Found) -> dict[str, Any]:
             "logits": f"(batch, {len(spec.classes)}) float32, the mean over the views",
         },
         "preparation": {
-            "before_the_graph": OUTSIDE,
+            "before_the_graph": OUTSIDE + SQUARES[spec.fit][0],
             "in_the_graph": {
                 "scale": "(value / 255 - mean) / std",
                 "mean": list(spec.mean),

@@ -83,7 +83,8 @@ class Predictor:
     def _open(self, file: str) -> np.ndarray:
         if Path(file).is_dir():
             raise ImageError(f"no images in {file}: {count_others(Path(file))}")
-        return decode_image(Path(file).read_bytes(), file, self.spec.image_px, self.bits)
+        content, spec = Path(file).read_bytes(), self.spec
+        return decode_image(content, file, spec.image_px, self.bits, spec.fit)
 
     def _rank(
         self, images: list[np.ndarray], top: int

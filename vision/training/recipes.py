@@ -50,5 +50,6 @@ def describe_model(
         precision=params.precision,
         test_flip=params.test_flip,
         test_shift_px=params.test_shift_px,
+        fit=train.fit,
         options=options,
     )

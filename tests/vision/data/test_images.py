@@ -10,7 +10,7 @@ from tests.vision.data.pictures import RED, encode, encode_deep_png, encode_deep
 from vision.base.errors import ImageError
 from vision.data import images
 from vision.data.formats import HEIC_PACKAGE, can_read_heic
-from vision.data.images import count_bits, decode_image, fit_square, read_picture
+from vision.data.images import LETTERBOX, count_bits, decode_image, fit_square, read_picture
 
 
 def centre(content: bytes, name: str) -> list[int]:
@@ -71,6 +71,15 @@ def test_the_centre_is_kept_and_the_sides_are_cropped() -> None:
     image = paint("red", (24, 8))
     image.paste("blue", (8, 0, 16, 8))
     assert (fit_square(image, 8) == (0, 0, 255)).all()
+
+
+@pytest.mark.parametrize("size", [(16, 8), (8, 16)])
+def test_a_letterbox_keeps_all_of_an_oblong_image_between_black_bars(size: tuple[int, int]) -> None:
+    square = fit_square(paint("red", size), 8, LETTERBOX)
+    square = square if size[0] > size[1] else square.swapaxes(0, 1)
+    assert (square[2:6] == (255, 0, 0)).all()
+    assert (square[[0, 1, 6, 7]] == 0).all()
+    assert (fit_square(paint("red", (8, 8)), 8, LETTERBOX) == (255, 0, 0)).all()
 
 
 def test_shrinking_averages_pixels() -> None:

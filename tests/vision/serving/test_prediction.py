@@ -101,6 +101,14 @@ def test_a_copy_of_a_model_is_as_calibrated_and_another_model_is_not(trained: Pa
     )
 
 
+def test_a_photo_is_letterboxed_where_the_training_images_were(trained: Path) -> None:
+    Image.new("RGB", (16, 8), "red").save(trained / "wide.png")
+    boxed = trained / "boxed.safetensors"
+    save_model(boxed, build_model(SPEC).state_dict(), replace(SPEC, fit="letterbox"))
+    seen = [Predictor(path)._open("wide.png") for path in (find_model("mine"), boxed)]
+    assert [bool((pixels[0] == 0).all()) for pixels in seen] == [False, True]
+
+
 @pytest.mark.usefixtures("trained")
 def test_a_model_without_numbers_is_one_line() -> None:
     state = build_model(SPEC).state_dict()
@@ -251,12 +259,14 @@ def test_a_whitened_network_is_exported_with_views_for_unsure_images() -> None:
     images = torch.randint(256, (16, 8, 8, 3), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         sure = model(to_input(images, spec)).softmax(1).amax(1)
-    spec = replace(spec, precision="fp32", test_views_below=float(sure.median()))
+    below = float(sure.median())
+    spec = replace(spec, precision="fp32", test_views_below=below, fit="letterbox")
     save_model(Path("mine.safetensors"), model.state_dict(), spec)
     facts = export_onnx(Path("mine.safetensors"), Path("exports/mine.onnx"))
     assert facts["largest_difference"] < 1e-6
-    below = {"below": spec.test_views_below}
-    assert facts["views"] == {"count": 6, "flip": True, "shift_px": 1} | below
+    assert facts["views"] == {"count": 6, "flip": True, "shift_px": 1, "below": below}
+    assert "fill the rest with black bars" in facts["preparation"]["before_the_graph"]
+    assert "ImageOps.pad(" in Path("exports/mine.example.py").read_text()
     import onnxruntime
 
     session = onnxruntime.InferenceSession("exports/mine.onnx")
