@@ -14,6 +14,7 @@ from torch.nn import functional
 from vision.data.dataset import ImageSet
 from vision.models.networks import Channels, ModelSpec
 
+HELD_SHARE = 0.25  # of a GPU's free memory that training images may take
 PIXELS_AT_ONCE = 2**18  # counted; more is no faster
 
 
@@ -44,7 +45,45 @@ def read_batch(data: ImageSet, positions: Tensor, device: torch.device) -> Batch
     """Return the images at these positions, (B,), of the subset."""
     rows = data.indices[positions.numpy()]
     images = torch.from_numpy(np.asarray(data.images[rows]))
-    return Batch(images.to(device), torch.from_numpy(data.labels[rows]).to(device))
+    return Batch(send(images, device), send(torch.from_numpy(data.labels[rows]), device))
+
+
+@dataclass(frozen=True)
+class Held:
+    """All images of a subset in the memory of a device."""
+
+    images: Tensor  # (n, H, W, 3) uint8
+    labels: Tensor  # (n,) int64
+
+    @classmethod
+    def take(cls, data: ImageSet, device: torch.device) -> "Held":
+        """Copy them, a few at a time."""
+        shape = (len(data), *data.images.shape[1:])
+        images = torch.empty(shape, dtype=torch.uint8, device=device)
+        n_at_once = max(1, PIXELS_AT_ONCE // data.image_px**2)
+        for some in torch.arange(len(data)).split(n_at_once):
+            images[some[0] : some[-1] + 1] = read_batch(data, some, device).images
+        return cls(images, torch.from_numpy(data.get_labels()).to(device))
+
+    def read(self, positions: Tensor) -> Batch:
+        """Return the images at these positions, (B,)."""
+        places = send(positions, self.images.device)
+        return Batch(self.images[places], self.labels[places])
+
+
+def can_hold(data: ImageSet, device: torch.device) -> bool:
+    """Say whether a subset fits into a GPU's memory, beside the network that it trains."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return len(data) * 3 * data.image_px**2 <= HELD_SHARE * free
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the CPU to a device, which need not have finished what it does."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def iterate_batches(
@@ -71,8 +110,8 @@ def shift(images: Tensor, px: int) -> Tensor:
 
 def to_input(images: Tensor, spec: ModelSpec) -> Tensor:
     """Scale to 0..1, normalise and resize: (B, H, W, 3) uint8 -> (B, 3, P, P) float32."""
-    mean = torch.tensor(spec.mean, device=images.device)
-    std = torch.tensor(spec.std, device=images.device)
+    mean = send(torch.tensor(spec.mean), images.device)
+    std = send(torch.tensor(spec.std), images.device)
     scaled = (images.float() / 255 - mean) / std
     x = scaled.permute(0, 3, 1, 2)  # a view: channels_last in memory, as convolutions like it
     if x.shape[2:] == (spec.input_px, spec.input_px):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision.models.batches import reflect
+from vision.models.batches import reflect, send
 from vision.models.networks import Channels
 from vision.schema.recipes import AugmentParams
 
@@ -176,7 +176,7 @@ def crop(images: Tensor, boxes: Tensor, side_px: int) -> Tensor:
 
     count, height, width, _ = images.shape
     scale = torch.tensor([width, height, width, height])
-    corners = boxes[..., 0].T.mul(scale).to(images.device)
+    corners = send(boxes[..., 0].T.mul(scale), images.device)
     numbers = torch.arange(count, device=images.device, dtype=corners.dtype)[:, None]
     maps = images.permute(0, 3, 1, 2).to(corners.dtype)
     size = (side_px, side_px)
@@ -191,7 +191,7 @@ def shift_and_mirror(images: Tensor, shifts: Tensor, mirrored: Tensor | None) ->
     columns = reflect(torch.arange(width) + shifts[1], width)  # (B, W)
     if mirrored is not None:
         columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
+    rows, columns = send(rows, images.device), send(columns, images.device)
     image = torch.arange(count, device=images.device)[:, None, None]
     return images[image, rows[:, :, None], columns[:, None, :]]
 
@@ -212,10 +212,10 @@ def erase(images: Tensor, boxes: Tensor, mean: Channels) -> Tensor:
 def _fill(images: Tensor, starts: Tensor, ends: Tensor, mean: Channels) -> Tensor:
     """Fill a rectangle of each image; (2, B, 1) int64 rows and columns, the ends left out."""
     _, height, width, _ = images.shape
-    starts, ends = starts.to(images.device), ends.to(images.device)
+    starts, ends = send(starts, images.device), send(ends, images.device)
     rows = torch.arange(height, device=images.device)  # (B, H) once compared
     columns = torch.arange(width, device=images.device)  # (B, W)
     inside = [(place >= starts[k]) & (place < ends[k]) for k, place in enumerate((rows, columns))]
     hole = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]  # (B, H, W, 1)
-    colour = torch.tensor(mean, device=images.device).mul(255).round().to(torch.uint8)
+    colour = send(torch.tensor(mean).mul(255).round().to(torch.uint8), images.device)
     return torch.where(hole, colour, images)

@@ -26,7 +26,14 @@ from vision.base.errors import TrainingError
 from vision.base.hardware import check_precision
 from vision.base.progress import track
 from vision.data.dataset import ImageSet
-from vision.models.batches import count_batches, read_batch, split_batches, to_input
+from vision.models.batches import (
+    Held,
+    can_hold,
+    count_batches,
+    read_batch,
+    split_batches,
+    to_input,
+)
 from vision.models.convolutions import speeding_up_small_maps
 from vision.models.inference import autocast, predict_logits, prepare_device
 from vision.models.networks import ModelSpec
@@ -217,6 +224,7 @@ class Trainer:
         self.augmenter = Augmenter(params, len(train), self.generator)
         counts = torch.bincount(torch.from_numpy(train.get_labels()), minlength=len(train.classes))
         self.class_weights = len(train) / len(train.classes) / counts.clamp(min=1)  # mean 1
+        self.held = Held.take(train, self.device) if can_hold(train, self.device) else None
         self.val_logits: Tensor | None = None  # (n, classes), of the last validation
         self.features: tuple[nn.Sequential, Features] | None = None  # and the layers that gave them
 
@@ -386,11 +394,12 @@ class Trainer:
         return self.features[1].read, rest
 
     def _read_images(self, epoch: int) -> Read:
-        sizes = self.params.px_by_epoch
+        sizes, train = self.params.px_by_epoch, self.train
         spec = replace(self.spec, input_px=sizes[epoch - 1]) if sizes else self.spec
 
         def read(positions: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-            batch = read_batch(self.train, positions, self.device)
+            held = self.held
+            batch = held.read(positions) if held else read_batch(train, positions, self.device)
             images = self.augmenter.apply(batch.images, draws, spec.mean, spec.input_px)
             return to_input(images, spec), batch.labels
 

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,17 @@ import torch
 
 from tests.conftest import make_image_set
 from vision.data.dataset import ImageSet
-from vision.models.batches import count_batches, iterate_batches, measure_channels, to_input
+from vision.models import batches as module
+from vision.models.batches import (
+    HELD_SHARE,
+    Held,
+    can_hold,
+    count_batches,
+    iterate_batches,
+    measure_channels,
+    read_batch,
+    to_input,
+)
 from vision.models.networks import ModelSpec
 
 CPU = torch.device("cpu")
@@ -22,6 +33,24 @@ def test_every_image_comes_once_in_the_given_order() -> None:
     batches = list(iterate_batches(data, order, 3, CPU))
     assert torch.cat([b.labels for b in batches]).tolist() == [2, 0, 1, 0, 1, 0, 0]
     assert np.array_equal(batches[0].images[0].numpy(), data.images[11])
+
+
+def test_images_that_a_device_holds_are_those_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 3 * 8 * 8)  # three images
+    data = replace(make_image_set(4), indices=np.array([1, 2, 5, 7, 8, 10, 11]))
+    positions = torch.tensor([6, 0, 3, 0])
+    held, read = Held.take(data, CPU).read(positions), read_batch(data, positions, CPU)
+    assert torch.equal(held.images, read.images)
+    assert torch.equal(held.labels, read.labels)
+
+
+def test_a_gpu_holds_what_fits_beside_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, gpu = make_image_set(4), torch.device("cuda")
+    needed = int(12 * 8 * 8 * 3 / HELD_SHARE)
+    for free, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 2 * free))
+        assert can_hold(data, gpu) is fits
+    assert not can_hold(data, CPU)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,14 @@ def test_equal_seeds_give_equal_weights() -> None:
         assert torch.equal(value, second.last_state[key])
 
 
+def test_images_that_the_device_holds_give_equal_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"flip": True, "crop_padding_px": 1, "cutmix": 1.0}
+    plain, _ = run(**options)
+    monkeypatch.setattr("vision.training.loop.can_hold", lambda *_: True)
+    held, _ = run(**options)
+    assert held.history == plain.history
+
+
 def test_another_order_of_the_images_gives_other_weights() -> None:
     params = TrainParams.model_validate(PLAIN)
     spec = describe_model("two-layer-fc", params, TRAIN, hidden_units=16)
