@@ -51,4 +51,4 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 1000:1000
 WORKDIR /project
 ENTRYPOINT ["tini", "--", "start"]
-CMD ["python", "-m", "flows.cli", "work", "gpu"]
+CMD ["python", "-m", "flows.cli", "plan"]

@@ -102,7 +102,7 @@ def test_no_worker_outlives_a_launcher_that_is_killed_or_told_to_end(number: int
         assert sorted(launcher.stdout.readline() for _ in range(2)) == [b"0\n", b"1\n"]
         workers = launcher.children()
         launcher.send_signal(number)
-        _, alive = psutil.wait_procs([launcher, *workers], timeout=10)
+        _, alive = psutil.wait_procs([launcher, *workers], timeout=60)
     assert len(workers) == 2
     assert not alive
     assert launcher.returncode == -number
@@ -111,7 +111,7 @@ def test_no_worker_outlives_a_launcher_that_is_killed_or_told_to_end(number: int
 def test_a_worker_that_fails_ends_the_others(capfd: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
     assert launch(2, WAITING, ["1", "3"]) == 3
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300
     assert capfd.readouterr().err == ""  # torchrun adds nothing to what it says itself
 
 

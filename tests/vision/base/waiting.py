@@ -14,4 +14,4 @@ if __name__ == "__main__":
     print(os.environ["RANK"], flush=True)
     if sys.argv[1:2] == [os.environ["RANK"]]:
         sys.exit(int(sys.argv[2]))
-    time.sleep(60)
+    time.sleep(600)
