@@ -44,6 +44,7 @@ from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import Stop, find_stop, stoppable
 from flows.placing.places import check_places, name_there, place_stages
+from flows.placing.patience import insist
 from flows.placing.sender import Placed, Sender
 from flows.placing.sharing import bring_results, send_results
 from vision.base.errors import PipelineError
@@ -120,8 +121,9 @@ def pipeline(
         uncommitted = list_uncommitted(tree) if publish else []
         set_params(tree, overrides)
         bring_files(tree, root)
-        look = bring_results if pull else make_plan
-        plan = look(tree, tuple(targets or ()), force, kept=root)
+        look = partial(bring_results if pull else make_plan, tree, tuple(targets or ()), force)
+        tell = get_run_logger().warning
+        plan = insist(partial(look, kept=root), stop, tell)
         publish_plan(plan, root)
         states = run_plan(plan, root, tree, force, jobs, places)
         states |= run_missed(plan, states, root, tree, jobs, places)
@@ -135,7 +137,7 @@ def pipeline(
             _save(tree, chosen)
         is_good = not failures
         if push:
-            failures += _try(lambda: send_results(tree))
+            failures += _try(lambda: insist(partial(send_results, tree), stop, tell))
         if publish and is_good:
             failures += _try(lambda: _publish(tree, publish, chosen, uncommitted))
         return _conclude(states, failures)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flows.engine.work import count_epochs, list_checkpoints
 from flows.placing.objects import Store, list_deps
@@ -72,28 +73,48 @@ def _bring(shelf: "Shelf", place: Path, tell: Tell) -> None:
 def _send_each(shelf: "Shelf", places: Sequence[Path], ended: threading.Event, tell: Tell) -> None:
     """Send each checkpoint that has more epochs than before, until told to end, and once more."""
     sent = {place: count_epochs(place) for place in places}
-    is_last = False
+    once, is_last = _once(tell), False
     while not is_last:
         is_last = ended.wait(LOOK_S)
         for place in places:
-            if (epochs := count_epochs(place)) > sent[place]:
-                _try(partial(shelf.send, place), tell)
+            epochs = count_epochs(place)
+            if epochs > sent[place] and _try(partial(shelf.send, place), once):
                 sent[place] = epochs
 
 
-def _try(step: Callable[[], object], tell: Tell) -> None:
+def _try(step: Callable[[], object], tell: Tell) -> bool:
+    """Say whether a step has gone well, and tell what has not."""
     try:
         step()
     except PipelineError as error:
         tell(f"checkpoints do not travel: {error}")
+        return False
+    return True
+
+
+def _once(tell: Tell) -> Tell:
+    """Return what tells the same but once."""
+    told: set[str] = set()
+
+    def tell_new(words: str) -> None:
+        if words not in told:
+            told.add(words)
+            tell(words)
+
+    return tell_new
 
 
 class Shelf:
     """The folder of a remote in which checkpoints lie."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.fs = store, store.remote.fs
+        self.store = store
         self.folder = self.fs.join(store.find_top(), FOLDER)
+
+    @property
+    def fs(self) -> Any:
+        """The remote's file system, another one after the connection broke off."""
+        return self.store.remote.fs
 
     def bring(self, place: Path) -> bool:
         """Fetch a checkpoint that has more epochs than the one that is here; say whether so."""

@@ -33,6 +33,7 @@ from ruamel.yaml import YAML
 from flows.engine.forecast import count_bytes, is_below
 from flows.engine.plan import READING
 from flows.placing.patience import AwayError
+from flows.placing.remotes import explain, is_full, lacks_bucket
 from vision.base.errors import PipelineError
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -50,12 +51,21 @@ class Store:
 
     def __init__(self, repo: Repo) -> None:
         self.repo, self.cache = repo, repo.cache.local
+        self.connect()
+
+    def connect(self) -> None:
+        """Begin anew with the remote: a connection that broke off stays broken.
+
+        Raises:
+            PipelineError: the project has none.
+        """
         try:
-            self.remote = repo.cloud.get_remote_odb()
+            self.remote = self.repo.cloud.get_remote_odb()
         except ConfigError as error:
+            why = " ".join(str(error).split())
             way_out = "dvc remote add --default NAME FOLDER"
             raise PipelineError(
-                f"DVC has no remote to move results by ({error}): {way_out}"
+                f"DVC has no remote to move results by ({why}): {way_out}"
             ) from None
 
     def push(self, hashes: Iterable[str]) -> int:
@@ -152,9 +162,14 @@ class Store:
         except PipelineError:
             raise
         except Exception as error:
-            why = " ".join(str(error).split())
-            where = self.remote.fs.unstrip_protocol(self.remote.path)
-            raise AwayError(f"the remote {where}: {type(error).__name__}: {why}") from error
+            raise self._explain(error) from error
+
+    def _explain(self, error: BaseException) -> PipelineError:
+        """Return what to tell of an error; after one of a connection, the next begins anew."""
+        told = explain(error, self.remote.fs.unstrip_protocol(self.find_top()))
+        if isinstance(told, AwayError):
+            self.connect()
+        return told
 
     def _find_runs(self, key: str) -> str:
         """Return where the remote keeps the runs of a key, as DVC's own transfer does."""
@@ -191,9 +206,8 @@ class Store:
             if absent := _find_missing(self.cache, missing):
                 raise PipelineError(f"DVC's cache lacks {_name(absent)}: dvc pull, or dvc repro")
             failed = _copy(self.cache, self.remote, missing, verify=False)
-        if failed:
-            why = _explain(failed)
-            raise AwayError(f"{self.remote.path} did not take {_name(failed)}: {why}")
+        for error in failed.values():
+            raise self._explain(error) from error
         return self._count_bytes(missing)
 
     def _fetch(self, hashes: set[str]) -> int:
@@ -201,9 +215,20 @@ class Store:
         with self.reaching():
             failed = _copy(self.remote, self.cache, missing, verify=True)
         if absent := _find_missing(self.cache, missing):
-            why = _explain(failed) or "its bytes are not those of its name"
-            raise RefusedError(f"{self.remote.path} does not give {_name(absent)}: {why}")
+            raise self._refuse(absent, failed) from next(iter(failed.values()), None)
         return self._count_bytes(missing)
+
+    def _refuse(self, absent: set[str], failed: Mapping[str, BaseException]) -> PipelineError:
+        """Return what to tell of objects that have not come."""
+        error, why = next(iter(failed.values()), None), "its bytes are not those of its name"
+        if error and is_full(error):
+            way_out = "dvc gc --workspace, or dvc cache dir --local FOLDER where there is some"
+            return PipelineError(f"{self.cache.path} has no room left: {way_out}")
+        if error and (lacks_bucket(error) or not isinstance(error, FileNotFoundError)):
+            return self._explain(error)
+        if error:
+            why = "it is not there"
+        return RefusedError(f"{self.remote.path} does not give {_name(absent)}: {why}")
 
     def _count_bytes(self, hashes: Iterable[str]) -> int:
         return sum(Path(self.cache.oid_to_path(each)).stat().st_size for each in hashes)
@@ -289,11 +314,13 @@ def _find_missing(place: Any, hashes: set[str]) -> set[str]:
     return hashes - set(place.oids_exist(list(hashes))) if hashes else set()
 
 
-def _copy(source: Any, target: Any, hashes: set[str], *, verify: bool) -> dict[str, str]:
+def _copy(source: Any, target: Any, hashes: set[str], *, verify: bool) -> dict[str, BaseException]:
     """Copy objects, and return which failed, and why."""
-    failed: dict[str, str] = {}
-    if hashes:
-        names = sorted(hashes)
+    failed: dict[str, BaseException] = {}
+    names = sorted(hashes)
+    if not names:
+        return failed
+    try:
         target.add(
             [source.oid_to_path(name) for name in names],
             source.fs,
@@ -301,18 +328,17 @@ def _copy(source: Any, target: Any, hashes: set[str], *, verify: bool) -> dict[s
             check_exists=False,
             verify=verify,
             batch_size=target.fs.jobs,
-            on_error=lambda name, error: failed.update({name: " ".join(str(error).split())}),
+            on_error=lambda name, error: failed.update({name: error}),
         )
+    except FileNotFoundError:  # what DVC then misses of a single object that has failed
+        if not failed:
+            raise
     return failed
 
 
 def _is_name(part: str) -> bool:
     """Say whether a part of a path leads down; what others list may try to lead elsewhere."""
     return part not in ("", ".", "..") and "/" not in part and os.sep not in part
-
-
-def _explain(failed: Mapping[str, str]) -> str:
-    return next(iter(failed.values()), "")
 
 
 def _name(hashes: Iterable[str]) -> str:

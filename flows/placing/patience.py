@@ -16,17 +16,29 @@ class AwayError(PipelineError):
     """The remote cannot be reached; it may be, later."""
 
 
-def insist(step: Callable[[], T], stop: threading.Event, tell: Tell, away_s: float = AWAY_S) -> T:
+def insist(
+    step: Callable[[], T],
+    stop: threading.Event,
+    tell: Tell,
+    away_s: float = AWAY_S,
+    on: type[PipelineError] = AwayError,
+) -> T:
     """Return what a step gives, which is tried again while the remote is away.
 
+    Args:
+        tell: called with why, each time that it is another reason.
+        on: what is waited for; a PipelineError of any kind where someone may see to it meanwhile.
+
     Raises:
-        AwayError: it is away for `away_s`, or `stop` is set meanwhile.
+        PipelineError: it is away for `away_s`, or `stop` is set meanwhile.
     """
-    deadline = time.monotonic() + away_s
+    deadline, told = time.monotonic() + away_s, ""
     while True:
         try:
             return step()
-        except AwayError as error:
-            tell(f"{error}: trying again")
+        except on as error:
+            if str(error) != told:
+                tell(f"{error}: trying again")
+            told = str(error)
             if time.monotonic() > deadline or stop.wait(RETRY_S):
                 raise

@@ -77,8 +77,9 @@ def stage(order: Order) -> State[Any]:
             with _choose_tree(order) as tree:
                 clock.note("tree")
                 return _answer(order, tree, clock)
-        except RefusedError as error:
-            return Failed(name=REFUSED, message=f"{socket.gethostname()}: {error}")
+        except PipelineError as error:
+            name = REFUSED if isinstance(error, RefusedError) else None
+            return Failed(name=name, message=f"{socket.gethostname()}: {error}")
     return Cancelled(message="the worker was told to end")
 
 
@@ -127,7 +128,7 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
         clock.note("stage")
         entry = read_lock(tree, order.stage)
         outs = list_outs(entry)
-        sent = insist(lambda: store.push(outs), find_stop(), tell, AWAY_S)
+        sent = insist(lambda: store.push(outs), find_stop(), tell, AWAY_S, PipelineError)
         forget(store, places, tell)
         clock.note("outs")
     answer = Answer(
