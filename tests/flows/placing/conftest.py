@@ -1,18 +1,21 @@
 """Clones of the toy project that share a git remote and a DVC remote, and workers in them."""
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL
 
+from flows.pipeline import pipeline
 from flows.placing.pools import register_pools
 from tests.flows.commands.typed import Typed, type_pipeline
 from tests.flows.toy import dvc, git, wait_until
@@ -41,9 +44,6 @@ class Site:
         for key in ("user.name", "user.email"):
             git(self.folder / name, "config", key, "test@example.org")
         return self.folder / name
-
-    def list_objects(self) -> list[str]:
-        return sorted(path.name for path in self.store.rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +119,14 @@ def read_runs(stage: str) -> list[FlowRun]:
     with get_client(sync_client=True) as client:
         runs: list[FlowRun] = client.read_flow_runs(flow_run_filter=wanted)
     return sorted(runs, key=lambda run: str(run.created))
+
+
+def run(name: str, **parameters: Any) -> State[Any]:
+    flow = pipeline.with_options(flow_run_name=name)
+    return flow(return_state=True, **parameters)  # type: ignore[no-any-return]
+
+
+def read_lock(clone: Path) -> dict[str, str]:
+    """Return the text of each stage in dvc.lock; they stand in the order in which they ended."""
+    _, *stages = re.split(r"^  (?=\S)", (clone / "dvc.lock").read_text(), flags=re.MULTILINE)
+    return dict(text.split(":\n", 1) for text in stages)

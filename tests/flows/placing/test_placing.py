@@ -1,4 +1,4 @@
-"""A stage that is placed in a pool runs in another clone, and gives what it gives at home."""
+"""A stage that is placed in a pool runs in another clone: what is refused, shared and ended."""
 
 import re
 import signal
@@ -10,13 +10,20 @@ from prefect.client.schemas.objects import State
 
 from flows.engine.overrides import set_params
 from flows.orchestration.server import limit_gpu_stages
-from flows.pipeline import pipeline
 from flows.placing.pools import register_pools
 from flows.sweep import sweep
 from tests.flows.commands.typed import type_pipeline
-from tests.flows.placing.conftest import POOL, Site, ending, find_at_work, read_runs, start_worker
+from tests.flows.placing.conftest import (
+    POOL,
+    Site,
+    ending,
+    find_at_work,
+    read_runs,
+    run,
+    start_worker,
+)
 from tests.flows.test_sweep import add_score
-from tests.flows.toy import dvc, git, read_times, wait_until
+from tests.flows.toy import git, wait_until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
 
@@ -35,32 +42,6 @@ def home(served: Site, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     clone = served.clone(name)
     monkeypatch.chdir(clone)
     return clone
-
-
-def run(name: str, **parameters: Any) -> State[Any]:
-    flow = pipeline.with_options(flow_run_name=name)
-    return flow(return_state=True, **parameters)  # type: ignore[no-any-return]
-
-
-def read_lock(clone: Path) -> dict[str, str]:
-    """Return the text of each stage in dvc.lock; they stand in the order in which they ended."""
-    _, *stages = re.split(r"^  (?=\S)", (clone / "dvc.lock").read_text(), flags=re.MULTILINE)
-    return dict(text.split(":\n", 1) for text in stages)
-
-
-def test_a_placed_stage_gives_the_bytes_of_a_local_run_and_moves_what_is_missing(
-    served: Site, home: Path, finished: Path
-) -> None:
-    assert run("placed", place=PLACE).is_completed()
-    assert set(read_times(home)) == {"fetch", "count@one", "count@two", "report"}
-    assert read_lock(home) == read_lock(finished)
-    for out in finished.glob("*.txt"):
-        assert (home / out.name).read_bytes() == out.read_bytes()
-    assert "up to date" in dvc(home, "status")
-    assert git(home, "ls-remote", "origin", "refs/pipeline/*") == ""
-    moved = served.list_objects()
-    assert run("again", place=PLACE).message == "0 of 6 stages ran"
-    assert served.list_objects() == moved
 
 
 def test_a_worker_with_other_packages_refuses(home: Path) -> None:
