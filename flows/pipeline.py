@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_r
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import Stop, find_stop, stoppable
-from flows.placing.places import check_places, name_there, place_stages
 from flows.placing.patience import insist
+from flows.placing.places import check_places, name_there, place_stages
 from flows.placing.sender import Placed, Sender
 from flows.placing.sharing import bring_results, send_results
 from vision.base.errors import PipelineError
