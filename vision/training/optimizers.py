@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
@@ -78,7 +79,7 @@ def build_optimizer(groups: list[dict[str, Any]], params: OptimizerParams) -> Op
     match params.optimizer:
         case "sgd" | "muon":
             kind = Muon if params.optimizer == "muon" else SGD
-            return kind(
+            sgd = kind(
                 groups,
                 rate,
                 momentum=params.momentum,
@@ -86,10 +87,20 @@ def build_optimizer(groups: list[dict[str, Any]], params: OptimizerParams) -> Op
                 weight_decay=decay,
                 fused=True,
             )
+            _begin_momentum(sgd)
+            return sgd
         case "adam":
             return Adam(groups, rate, weight_decay=decay, fused=True)
         case "adamw":
             return AdamW(groups, rate, weight_decay=decay, fused=True)
+
+
+def _begin_momentum(optimizer: SGD) -> None:
+    """Give each weight a momentum of 0; torch's fused step fails where some have none yet."""
+    for group in optimizer.param_groups:
+        if group["momentum"]:
+            for weight in group["params"]:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
 def build_schedule(optimizer: Optimizer, params: OptimizerParams, steps: int) -> LRScheduler:

@@ -27,6 +27,19 @@ def test_sgd_takes_the_step_of_its_formula() -> None:
     assert model.weight.item() == pytest.approx(2.0 - 0.5 * (3.0 + 0.1 * 2.0))
 
 
+def test_weights_that_begin_to_train_later_have_no_momentum_yet() -> None:
+    """As where a recipe trains the head alone in its first epochs."""
+    params = OptimizerParams.model_validate(PLAIN | {"learning_rate": 1.0, "momentum": 0.5})
+    early, late = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
+    optimizer = build_optimizer([{"params": [early, late]}], params)
+    early.grad = torch.ones(1)
+    optimizer.step()
+    late.grad = torch.ones(1)
+    optimizer.step()
+    assert early.item() == -(1 + 1.5)
+    assert late.item() == -1
+
+
 def rates(schedule: str, steps: int, **changes: Any) -> list[float]:
     wanted = {"schedule": schedule, "learning_rate": 1.0} | changes
     params = OptimizerParams.model_validate(PLAIN | wanted)
