@@ -1,6 +1,7 @@
-"""Real servers on loopback that hold a remote of DVC's: S3 and SSH. They can be killed."""
+"""Real servers on loopback that can be killed: of Prefect, and of DVC's remotes, S3 and SSH."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,34 +12,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import asyncssh
 import psutil
 
+from flows.orchestration.server import SERVER_SETTINGS
 from tests.flows.toy import dvc, git, wait_until
 from tests.projects import ROOT
 from tests.skips import skip_without
 from vision.base.death_signal import end_with_parent
 
+S = TypeVar("S", bound="Server")
 REMOTE = "store"
 KEY, SECRET = "known-to-the-server", "not-to-be-found"
 CLOSED = re.compile(r"close \".*\" bytes read (\d+) written (\d+)")  # in sshd's log
 
 
 class Server(ABC):
-    """
-    Attributes:
-        folder: what it keeps.
-        settings: of DVC's remote, for all clones.
-        secrets: and for those that may use it.
-    """
-
-    kind: ClassVar[str]
-    settings: dict[str, str]
-    secrets: dict[str, str]
+    """A process on a port of its own, which keeps all that it knows in a folder."""
 
     def __init__(self, folder: Path) -> None:
+        self.environment: dict[str, str] = {}
         self.folder, self.port = folder, find_port()
         folder.mkdir()
 
@@ -46,14 +41,15 @@ class Server(ABC):
     def make_command(self) -> list[str]:
         """Return what starts it in the foreground."""
 
-    @abstractmethod
-    def count_moved(self) -> tuple[int, int]:
-        """Return how many bytes of objects it says to have received and sent."""
-
     def start(self) -> None:
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                self.make_command(), cwd=ROOT, stdout=log, stderr=log, preexec_fn=end_with_parent
+                self.make_command(),
+                cwd=ROOT,
+                env=os.environ | self.environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_parent,
             )
         wait_until(self._answers)
 
@@ -65,23 +61,6 @@ class Server(ABC):
                 each.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def share(self, hub: Path) -> None:
-        """Have all clones of a bare repository use it as their remote."""
-        clone = hub.with_name("sharing")
-        git(hub.parent, "clone", "--quiet", str(hub), clone.name)
-        for key in ("user.name", "user.email"):
-            git(clone, "config", key, "test@example.org")
-        dvc(clone, "remote", "remove", REMOTE)
-        _configure(clone, self.settings, "--default")
-        git(clone, "commit", "--quiet", "--all", "--message", "Share")
-        git(clone, "push", "--quiet")
-        shutil.rmtree(clone)
-
-    def admit(self, clone: Path) -> None:
-        """Give a clone what lets it in, where git does not see it."""
-        for name, value in self.secrets.items():
-            dvc(clone, "remote", "modify", "--local", REMOTE, name, value)
-
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.folder / "log").read_text()
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -89,7 +68,62 @@ class Server(ABC):
         return False
 
 
-class S3(Server):
+class Prefect(Server):
+    """Prefect's own server, its records in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.environment = SERVER_SETTINGS | {
+            "PREFECT_HOME": str(folder),
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db",
+        }
+
+    def make_command(self) -> list[str]:
+        options = ["--host", "127.0.0.1", "--port", str(self.port)]
+        return [sys.executable, "-m", "prefect", "server", "start", *options]
+
+
+class Remote(Server):
+    """
+    Attributes:
+        settings: of DVC's remote, for all clones.
+        secrets: and for those that may use it.
+    """
+
+    kind: ClassVar[str]
+    settings: dict[str, str]
+    secrets: dict[str, str]
+
+    @abstractmethod
+    def count_moved(self) -> tuple[int, int]:
+        """Return how many bytes of objects it says to have received and sent."""
+
+    def share(self, hub: Path) -> None:
+        """Have all clones of a bare repository use it as their remote."""
+        clone = hub.with_name("sharing")
+        git(hub.parent, "clone", "--quiet", str(hub), clone.name)
+        for key in ("user.name", "user.email"):
+            git(clone, "config", key, "test@example.org")
+        dvc(clone, "remote", "remove", REMOTE)
+        self.configure(clone)
+        git(clone, "commit", "--quiet", "--all", "--message", "Share")
+        git(clone, "push", "--quiet")
+        shutil.rmtree(clone)
+
+    def configure(self, clone: Path) -> None:
+        """Make it the remote of a clone, without what lets one in."""
+        dvc(clone, "remote", "add", "--default", REMOTE, self.settings["url"])
+        for name, value in self.settings.items():
+            dvc(clone, "remote", "modify", REMOTE, name, value)
+
+    def admit(self, clone: Path) -> None:
+        """Give a clone what lets it in, where git does not see it."""
+        for name, value in self.secrets.items():
+            dvc(clone, "remote", "modify", "--local", REMOTE, name, value)
+
+
+class S3(Remote):
     kind = "s3"
 
     def __init__(self, folder: Path) -> None:
@@ -108,7 +142,7 @@ class S3(Server):
         return sum(row[3] for row in moved), sum(row[4] for row in moved)
 
 
-class SSH(Server):
+class SSH(Remote):
     kind = "ssh"
 
     def __init__(self, folder: Path) -> None:
@@ -139,6 +173,8 @@ class SSH(Server):
         sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
         if not sshd:
             skip_without("sshd", "apt install openssh-server")
+        if os.getuid() == 0 and not Path("/run/sshd").is_dir():
+            skip_without("a folder that root's sshd wants", "mkdir /run/sshd")
         return [sshd, "-D", "-e", "-f", str(self.folder / "config")]
 
     def count_moved(self) -> tuple[int, int]:
@@ -147,7 +183,7 @@ class SSH(Server):
 
 
 @contextmanager
-def serve(server: Server) -> Iterator[Server]:
+def serve(server: S) -> Iterator[S]:
     """Run a server for as long as the block lasts."""
     server.start()
     try:
@@ -160,10 +196,3 @@ def find_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def _configure(clone: Path, settings: dict[str, str], *options: str) -> None:
-    url, *others = settings.items()
-    dvc(clone, "remote", "add", *options, REMOTE, url[1])
-    for name, value in others:
-        dvc(clone, "remote", "modify", REMOTE, name, value)

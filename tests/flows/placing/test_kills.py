@@ -1,91 +1,138 @@
 """Whatever is killed while a stage is placed, in the end its outs are the same and nothing is left.
 
-`pytest tests/flows/placing/test_kills.py --kills 20` kills at as many moments, for a night.
+For a night, over S3: python -m tests.placing_kills --runs 20 --seed 1
 """
 
 import os
 import random
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engine.overrides import set_params
 from flows.orchestration.server import limit_gpu_stages, read_gpu_slots
 from flows.orchestration.signs import PROCESS
+from flows.placing.pools import register_pools
 from flows.upkeep.locks import check_trees
 from flows.upkeep.records import check_server
 from tests.flows.commands.typed import Typed, type_pipeline
-from tests.flows.placing.conftest import POOL, Site, find_at_work, read_runs
+from tests.flows.placing.conftest import POOL, Site, ending, find_at_work, read_runs, start_worker
+from tests.flows.placing.servers import S3, Prefect, Remote, Server, serve
 from tests.flows.toy import dvc, git, wait_until
 from vision.base.params import read_params
 
-pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 STAGE = "train@slow"
-SECONDS = 4.0  # that the stage takes; kills fall within them
-PATIENCE_S = 180.0
+SECONDS = 4.0  # that the stage takes
+WHOLE_S = 12.0  # that its task takes on a machine with nothing else to do, and the run's start
+AWAY_S = 6.0  # at most, after which a server comes back
+PATIENCE_S = 300.0
 
 
-def kill_worker(_: Typed) -> None:
+@dataclass(frozen=True)
+class Scene:
+    """All that can be killed but the sender."""
+
+    prefect: Prefect
+    remote: Remote
+    site: Site
+
+
+@pytest.fixture(scope="module")
+def scene(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Servers of their own, which keep what they know, and a worker."""
+    folder = tmp_path_factory.mktemp("scene")
+    site = Site(Path(shutil.copytree(hub, folder / "site")))
+    with (
+        serve(Prefect(folder / "prefect")) as prefect,
+        serve(S3(folder / "s3")) as remote,
+        temporary_settings({PREFECT_API_URL: prefect.url}),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("PREFECT_API_URL", prefect.url)
+        remote.share(site.folder / "hub.git")
+        register_pools([POOL])
+        limit_gpu_stages(1)
+        remote.admit(site.clone("worker"))
+        with ending(start_worker(site.worker)):
+            yield Scene(prefect, remote, site)
+
+
+def kill_worker(scene: Scene, sender: Typed, draw: random.Random) -> None:
     """Kill the process in which a worker has the stage."""
+    wait_until(lambda: "epoch 1/2  train slow" in sender.read() or sender.process.poll(), 120)
+    time.sleep(draw.uniform(0, SECONDS))
     os.kill(int(str(read_runs(STAGE)[-1].labels[PROCESS])), signal.SIGKILL)
 
 
-def kill_sender(sender: Typed) -> None:
+def kill_sender(scene: Scene, sender: Typed, draw: random.Random) -> None:
+    time.sleep(draw.uniform(0, WHOLE_S))
     sender.process.kill()
     sender.process.wait()
 
 
-@pytest.fixture(scope="session")
-def kills(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--kills"))
+def kill_prefect(scene: Scene, sender: Typed, draw: random.Random) -> None:
+    take_away(scene.prefect, draw)
 
 
-def start_run(home: Path) -> Typed:
-    typed = type_pipeline(home, "run", STAGE, "--place", f"train={POOL}")
-    wait_until(lambda: "epoch 1/2  train slow" in typed.read() or typed.process.poll(), 120)
-    return typed
+def kill_remote(scene: Scene, sender: Typed, draw: random.Random) -> None:
+    take_away(scene.remote, draw)
 
 
-@pytest.mark.parametrize("kill", [kill_worker, kill_sender])
+def take_away(server: Server, draw: random.Random) -> None:
+    """Kill a server, and start it again a little later."""
+    time.sleep(draw.uniform(0, WHOLE_S))
+    server.kill()
+    time.sleep(draw.uniform(0, AWAY_S))
+    server.start()
+
+
+@pytest.mark.parametrize("kill", [kill_worker, kill_sender, kill_prefect, kill_remote])
 def test_killed_at_any_moment_the_stage_gives_the_same_in_the_end(
-    served: Site,
-    kill: Callable[[Typed], None],
-    kills: int,
+    scene: Scene,
+    kill: Callable[[Scene, Typed, random.Random], None],
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    limit_gpu_stages(1)
-    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-    draw = random.Random(kill.__name__)
+    """A sender that was killed, or found no server when it began, is started once more."""
+    seed, kills = request.config.getoption("--kill-seed"), request.config.getoption("--kills")
+    draw = random.Random(f"{kill.__name__} {seed}")
     for number in range(kills):
-        home = served.clone(f"{kill.__name__}-{number}")
+        home = scene.site.clone(f"{kill.__name__}-{number}")
+        scene.remote.admit(home)
         monkeypatch.chdir(home)
         set_params(home, {"recipes.slow.seconds": SECONDS + draw.uniform(0, 0.1)})
-        typed = start_run(home)
-        time.sleep(draw.uniform(0, SECONDS))
-        kill(typed)
-        if kill is kill_sender:
-            typed = type_pipeline(home, "run", STAGE, "--place", f"train={POOL}")
-        assert typed.process.wait(PATIENCE_S) == 0, typed.read()
+        command = ("run", STAGE, "--place", f"train={POOL}")
+        sender = type_pipeline(home, *command)
+        kill(scene, sender, draw)
+        status = sender.process.wait(PATIENCE_S)
+        if status and kill in (kill_sender, kill_prefect):
+            sender = type_pipeline(home, *command)
+            status = sender.process.wait(PATIENCE_S)
+        assert status == 0, f"moment {number}: {sender.read()}"
         recipe = read_params(home / "params.yaml")["recipes"]["slow"]
         assert (home / "train-slow.txt").read_text() == str(recipe)
-        assert_nothing_is_left(served, home)
+        assert_nothing_is_left(scene.site, home)
 
 
-def assert_nothing_is_left(served: Site, home: Path) -> None:
+def assert_nothing_is_left(site: Site, home: Path) -> None:
     """See that `doctor --fix` leaves no run, no reference, no slot and no tree."""
     assert not [finding for finding in check_server(fix=True) if finding.kind == "bad"]
     assert git(home, "ls-remote", "origin", "refs/pipeline/*") == ""
     wait_until(lambda: all(run.state and run.state.is_final() for run in read_runs(STAGE)), 90)
     with get_client(sync_client=True) as client:
         wait_until(lambda: read_gpu_slots(client) == (1, 0), 150)
-    os.chdir(served.worker)
+    os.chdir(site.worker)
     list(check_trees(fix=True))
-    assert not [*(served.worker / ".dvc/tmp/trees").iterdir()]
-    assert not find_at_work(served.worker)
+    assert not [*(site.worker / ".dvc/tmp/trees").iterdir()]
+    assert not find_at_work(site.worker)
     assert "up to date" in dvc(home, "status", STAGE)

@@ -1,6 +1,7 @@
 """Over S3 and over SSH, a placed stage gives what it gives at home, and moves what is missing."""
 
 import re
+import subprocess
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
 from flows.orchestration.server import limit_gpu_stages
 from flows.placing.pools import register_pools
 from tests.flows.placing.conftest import POOL, Site, read_lock, run, start_worker
-from tests.flows.placing.servers import S3, SECRET, SSH, Server, serve
+from tests.flows.placing.servers import S3, SECRET, SSH, Remote, serve
 from tests.flows.toy import dvc, git, read_times
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server, pytest.mark.slow]
@@ -22,7 +23,7 @@ PLACE = [f"train={POOL}"]
 @pytest.fixture(scope="module", params=[S3, SSH], ids=lambda kind: kind.kind)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+) -> Iterator[Remote]:
     folder = tmp_path_factory.mktemp("remote") / request.param.kind
     with serve(request.param(folder)) as started, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
@@ -31,7 +32,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def site(
-    hub: Path, prefect_server: None, server: Server, tmp_path_factory: pytest.TempPathFactory
+    hub: Path, prefect_server: None, server: Remote, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """A site whose objects lie with the server; a worker that may use it serves the pool."""
     site = Site(Path(shutil.copytree(hub, tmp_path_factory.mktemp("site") / "site")))
@@ -46,7 +47,7 @@ def site(
 
 
 @pytest.fixture
-def home(site: Site, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(site: Site, server: Remote, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone of the test's own, let in by the environment where that can be."""
     clone = site.clone("home")
     monkeypatch.chdir(clone)
@@ -59,7 +60,7 @@ def home(site: Site, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_placed_stage_gives_the_bytes_of_a_local_run_and_moves_what_is_missing(
-    site: Site, server: Server, home: Path, finished: Path, warm_python: None
+    site: Site, server: Remote, home: Path, finished: Path, warm_python: None
 ) -> None:
     sizes = [(finished / f"{name}.txt").stat().st_size for name in ("fetch", "train-slow")]
     assert run("one", targets=["train@slow"], place=PLACE).is_completed()
@@ -76,16 +77,19 @@ def test_a_placed_stage_gives_the_bytes_of_a_local_run_and_moves_what_is_missing
     assert find_traces(server, site) == []
 
 
-def find_traces(server: Server, site: Site) -> list[str]:
+OBJECTS = ("git", "cat-file", "--batch-all-objects", "--batch", "--unordered")
+
+
+def find_traces(server: Remote, site: Site) -> list[str]:
     """Return where else than in .dvc/config.local a secret of the remote lies."""
     secrets = [SECRET, *server.secrets.values()]
     [database] = re.findall(":///(.*)", str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()))
     places = [*site.folder.rglob("*"), *Path(database).parent.glob("*.db*")]
     texts = {str(path): path.read_bytes() for path in places if path.is_file()}
     texts |= {
-        f"{clone.name} in git": git(
-            clone, "cat-file", "--batch-all-objects", "--batch", "--unordered"
-        ).encode()
+        f"{clone.name} in git": subprocess.run(
+            OBJECTS, cwd=clone, check=True, capture_output=True
+        ).stdout
         for clone in site.folder.iterdir()
         if clone.is_dir() and clone.name != "store"
     }
