@@ -1,8 +1,8 @@
 """Over S3 and over SSH, a placed stage gives what it gives at home, and moves what is missing."""
 
 import re
-import subprocess
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
