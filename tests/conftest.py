@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 
 # Before torch: two threads each, beside other programs, make small trainings ten times slower.
@@ -18,7 +19,7 @@ from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.projects import KEPT, ROOT, make_project, reset_project
-from tests.skips import show_skips
+from tests.skips import show_skips, skip_without
 from tests.warm import find_commands, start_warm_commands
 from vision.base.files import write_array, write_json, write_rows
 from vision.data.dataset import ImageSet
@@ -99,6 +100,18 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB, where the system lets us mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        skip_without("leave to mount a small disk", "run the tests as root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

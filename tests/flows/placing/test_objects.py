@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, find_key, list_deps, open_store, read_stage
@@ -221,3 +223,18 @@ def test_what_a_remote_did_not_take_is_sent_when_it_is_there_again(
         assert insist(lambda: store.push([digest]), threading.Event(), tell) == 14
     [words] = told
     assert words.startswith("the remote /") or "did not take" in words
+
+
+def test_a_full_disk_is_named_with_what_makes_room(project: Path, small_disk: Path) -> None:
+    (project / "big").write_bytes(os.urandom(10**6))
+    dvc(project, "add", "--quiet", "big")
+    [out] = yaml.safe_load((project / "big.dvc").read_text())["outs"]
+    with open_store(project) as store:
+        store.push([out["md5"]])
+    dvc(project, "cache", "dir", "--local", str(small_disk))
+    with (
+        open_store(project) as store,
+        pytest.raises(PipelineError, match=f"{small_disk}/files/md5 has no room left: dvc gc"),
+    ):
+        store.pull([out["md5"]])
+    assert not find_object(small_disk, out["md5"]).exists()
