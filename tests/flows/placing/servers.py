@@ -26,7 +26,7 @@ from vision.base.death_signal import end_with_parent
 S = TypeVar("S", bound="Server")
 REMOTE = "store"
 KEY, SECRET = "known-to-the-server", "not-to-be-found"
-CLOSED = re.compile(r"close \".*\" bytes read (\d+) written (\d+)")  # in sshd's log
+CLOSED = re.compile(r"close \".*\" bytes read (\d+) written (\d+)")  # in the log of sftp-server
 
 
 class Server(ABC):
@@ -164,7 +164,7 @@ class SSH(Remote):
             "PasswordAuthentication": "no",
             "UsePAM": "no",
             "PidFile": "none",
-            "Subsystem": "sftp internal-sftp -l INFO",
+            "Subsystem": f"sftp {find_sftp()} -e -l INFO 2>> {folder}/moved",
         }
         lines = [f"{name} {value}\n" for name, value in options.items()]
         (folder / "config").write_text("".join(lines))
@@ -178,8 +178,14 @@ class SSH(Remote):
         return [sshd, "-D", "-e", "-f", str(self.folder / "config")]
 
     def count_moved(self) -> tuple[int, int]:
-        found = CLOSED.findall((self.folder / "log").read_text())
+        found = CLOSED.findall((self.folder / "moved").read_text())
         return sum(int(written) for _, written in found), sum(int(read) for read, _ in found)
+
+
+def find_sftp() -> str | None:
+    """Return what serves files for sshd; the one within sshd writes its log to syslog alone."""
+    folders = ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh")
+    return shutil.which("sftp-server", path=":".join(folders))
 
 
 @contextmanager
