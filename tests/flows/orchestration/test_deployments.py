@@ -50,7 +50,11 @@ def test_deployments_are_registered_and_taken_from_no_other_folder(
     limit_gpu_stages(2)  # as someone with two has it
     deploy(["nightly", "kubernetes"])
     with get_client(sync_client=True) as client:
-        found = {entry.name: entry for entry in client.read_deployments()}
+        found = {
+            entry.name: entry
+            for entry in client.read_deployments()
+            if entry.name in ("nightly", "kubernetes")  # other tests of this server have theirs
+        }
         assert read_gpu_slots(client) == (2, 0)
         assert {name: entry.work_pool_name for name, entry in found.items()} == {
             "nightly": POOL,

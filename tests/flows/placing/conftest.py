@@ -75,9 +75,10 @@ def served(
         yield site
 
 
-def start_worker(clone: Path) -> Typed:
+def start_worker(clone: Path, **environment: str) -> Typed:
     """Start a worker in a clone, and wait until it is there."""
-    worker = type_pipeline(clone, "work", POOL, PREFECT_API_URL=str(PREFECT_API_URL.value()))
+    environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
+    worker = type_pipeline(clone, "work", POOL, **environment)
     wait_until(lambda: "started!" in worker.read() or worker.process.poll() is not None)
     assert worker.process.poll() is None, worker.read()
     return worker

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,19 +13,23 @@ from flows.placing.pools import register_pools
 from tests.flows.commands.typed import Typed, type_pipeline
 from tests.flows.placing.conftest import POOL, ending, kill_all, start_worker
 from tests.flows.toy import dvc, git, wait_until
-from tests.projects import commit, hash_outs
+from tests.projects import ROOT, commit, hash_outs, repro
+from tests.warm import QUICK
 from vision.base.files import read_json
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server, pytest.mark.slow]
 
 STAGE = "finetune-resnet@paper"
+EPOCHS = 30  # of a second or so
+# Networks as small as those of the warm commands.
+SMALL = {"PYTHONPATH": f"{QUICK['PYTHONPATH']}{os.pathsep}{ROOT}"}
 
 
 @pytest.fixture
 def clones(changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The small project at home, a longer training due, and two clones for workers."""
     home = Path(shutil.copytree(changed, tmp_path / "home", symlinks=True))
-    set_params(home, {"finetune.paper.epochs": 6})
+    set_params(home, {"finetune.paper.epochs": EPOCHS})
     dvc(home, "remote", "add", "--default", "store", "../store")
     commit(home)
     git(tmp_path, "clone", "--quiet", "--bare", "home", "hub.git")
@@ -52,26 +54,19 @@ def start(home: Path) -> Typed:
     return type_pipeline(home, "run", STAGE, "--place", f"{STAGE}={POOL}", PREFECT_API_URL=url)
 
 
-def train_undisturbed(project: Path) -> None:
-    """Train in one go, with networks as workers have them: those of the warm commands are small."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", STAGE]
-    subprocess.run(command, cwd=project, env=os.environ | {"PATH": path}, check=True)
-
-
 def test_another_worker_goes_on_from_the_epoch_that_one_had_sent(
     clones: list[Path], tmp_path: Path
 ) -> None:
     home, one, two = clones
     undisturbed = Path(shutil.copytree(home, tmp_path / "undisturbed", symlinks=True))
-    first = start_worker(one)
+    first = start_worker(one, **SMALL)
     with ending(first), ending(start(home)) as typed:
-        wait_until(lambda: count_sent(tmp_path / "store") or typed.process.poll(), 240)
+        wait_until(lambda: count_sent(tmp_path / "store") or typed.process.poll(), 120)
         kill_all(first)
-        with ending(start_worker(two)):
-            wait_until(lambda: typed.process.poll() is not None, 600)
+        with ending(start_worker(two, **SMALL)):
+            wait_until(lambda: typed.process.poll() is not None, 300)
     assert typed.process.returncode == 0, typed.read()
     assert "going on after epoch" in typed.read()
     assert not [*(tmp_path / "store/checkpoints").iterdir()]
-    train_undisturbed(undisturbed)
+    repro(undisturbed, "--single-item", STAGE)
     assert hash_outs(home) == hash_outs(undisturbed)
