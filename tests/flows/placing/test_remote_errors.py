@@ -1,8 +1,10 @@
 """What a remote does wrong is said in one line with the way out, and waited for where it passes."""
 
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -10,7 +12,7 @@ from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, open_store
 from flows.placing.patience import AwayError, insist
 from tests.flows.placing.servers import REMOTE, S3, SSH, Remote, serve
-from tests.flows.toy import dvc
+from tests.flows.toy import dvc, wait_until
 from vision.base.errors import PipelineError
 
 OUT = "report.txt"
@@ -76,12 +78,14 @@ def test_a_remote_that_comes_back_is_waited_for(server: Remote, project: Path) -
     """A connection that broke off stays broken: the next try begins another."""
     server.admit(project)
     told: list[str] = []
-    with open_store(project) as store:
+    with open_store(project) as store, ThreadPoolExecutor() as pool:
         digest = find_out(store)
         size = store.count_missing([digest])
         server.kill()
-        threading.Timer(1, server.start).start()
-        assert insist(lambda: store.push([digest]), threading.Event(), told.append) == size
+        pushing = pool.submit(insist, partial(store.push, [digest]), Event(), told.append)
+        wait_until(lambda: told)
+        server.start()
+        assert pushing.result() == size
         assert store.count_missing([digest]) == 0
     assert 1 <= len(told) <= 3
     assert all(f"the remote {server.kind}://" in line and "trying again" in line for line in told)
