@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -87,8 +86,9 @@ def test_a_container_says_in_one_line_why_it_cannot_begin(source: Path, tmp_path
 def test_a_stage_runs_as_a_user_without_rights_in_a_root_that_it_cannot_write(
     source: Path, tmp_path: Path
 ) -> None:
-    probe = ["unshare", "--mount", "chroot", "/", "true"]
-    if not shutil.which(probe[0]) or subprocess.run(probe, capture_output=True).returncode:
+    environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin"}  # where chroot is
+    probe = ["env", "unshare", "--mount", "chroot", "/", "true"]
+    if subprocess.run(probe, env=environment, capture_output=True).returncode:
         skip_without("root", "a root of its own, by unshare and chroot, stands in for a container")
     new, venv = tmp_path / "root", Path(sys.prefix).resolve()
     inside = {
@@ -112,7 +112,7 @@ def test_a_stage_runs_as_a_user_without_rights_in_a_root_that_it_cannot_write(
     }
     new.mkdir()
     unshare = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", ROOT_SCRIPT]
-    done = subprocess.run(unshare, env=os.environ | variables, capture_output=True, text=True)
+    done = subprocess.run(unshare, env=environment | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     made = new / "project/data/split/train.npy"
     assert made.stat().st_uid == 1000
