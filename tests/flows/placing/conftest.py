@@ -79,8 +79,12 @@ def start_worker(clone: Path, **environment: str) -> Typed:
     """Start a worker in a clone, and wait until it is there."""
     environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     worker = type_pipeline(clone, "work", POOL, **environment)
-    wait_until(lambda: "started!" in worker.read() or worker.process.poll() is not None)
-    assert worker.process.poll() is None, worker.read()
+    try:
+        wait_until(lambda: "started!" in worker.read() or worker.process.poll() is not None)
+        assert worker.process.poll() is None, worker.read()
+    except AssertionError:  # it would take the stages of the next test
+        kill_all(worker)
+        raise
     return worker
 
 
@@ -96,11 +100,11 @@ def ending(typed: Typed) -> Iterator[Typed]:
 
 def kill_all(worker: Typed) -> None:
     """Kill a worker and all that it has started, at once, as when its machine goes."""
-    family = [psutil.Process(worker.process.pid)]
-    family += family[0].children(recursive=True)
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        first = psutil.Process(worker.process.pid)
+        for process in [first, *first.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     worker.process.wait()
 
 

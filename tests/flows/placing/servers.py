@@ -26,7 +26,9 @@ from vision.base.death_signal import end_with_parent
 S = TypeVar("S", bound="Server")
 REMOTE = "store"
 KEY, SECRET = "known-to-the-server", "not-to-be-found"
-CLOSED = re.compile(r"close \".*\" bytes read (\d+) written (\d+)")  # in the log of sftp-server
+CLOSED = re.compile(r"close \".*\" bytes read (\d+) written (\d+)")  # in the log of SFTP
+SBIN = "/usr/sbin:/usr/local/sbin"
+LIBEXEC = "/usr/lib/openssh:/usr/libexec/openssh:/usr/libexec:/usr/lib/ssh"
 
 
 class Server(ABC):
@@ -155,6 +157,7 @@ class SSH(Remote):
             key.write_private_key(folder / name)
             key.write_public_key(folder / f"{name}.pub")
             (folder / name).chmod(0o600)
+        sftp = find_program("sftp-server", LIBEXEC)
         options = {
             "Port": self.port,
             "ListenAddress": "127.0.0.1",
@@ -164,28 +167,19 @@ class SSH(Remote):
             "PasswordAuthentication": "no",
             "UsePAM": "no",
             "PidFile": "none",
-            "Subsystem": f"sftp {find_sftp()} -e -l INFO 2>> {folder}/moved",
+            "Subsystem": f"sftp {sftp} -e -l INFO 2>> {folder}/sftp",
         }
         lines = [f"{name} {value}\n" for name, value in options.items()]
         (folder / "config").write_text("".join(lines))
 
     def make_command(self) -> list[str]:
-        sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-        if not sshd:
-            skip_without("sshd", "apt install openssh-server")
         if os.getuid() == 0 and not Path("/run/sshd").is_dir():
             skip_without("a folder that root's sshd wants", "mkdir /run/sshd")
-        return [sshd, "-D", "-e", "-f", str(self.folder / "config")]
+        return [find_program("sshd", SBIN), "-D", "-e", "-f", str(self.folder / "config")]
 
     def count_moved(self) -> tuple[int, int]:
-        found = CLOSED.findall((self.folder / "moved").read_text())
+        found = CLOSED.findall((self.folder / "sftp").read_text())
         return sum(int(written) for _, written in found), sum(int(read) for read, _ in found)
-
-
-def find_sftp() -> str | None:
-    """Return what serves files for sshd; the one within sshd writes its log to syslog alone."""
-    folders = ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh")
-    return shutil.which("sftp-server", path=":".join(folders))
 
 
 @contextmanager
@@ -196,6 +190,12 @@ def serve(server: S) -> Iterator[S]:
         yield server
     finally:
         server.kill()
+
+
+def find_program(name: str, folders: str) -> str:
+    """Return where a program of OpenSSH's server lies; without it, the test is skipped."""
+    found = shutil.which(name) or shutil.which(name, path=folders)
+    return found or skip_without(name, "apt install openssh-server")
 
 
 def find_port() -> int:

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
 
 from flows.orchestration.server import limit_gpu_stages
 from flows.placing.pools import register_pools
-from tests.flows.placing.conftest import POOL, Site, read_lock, run, start_worker
+from tests.flows.placing.conftest import POOL, Site, ending, read_lock, run, start_worker
 from tests.flows.placing.servers import S3, SECRET, SSH, Remote, serve
 from tests.flows.toy import dvc, git, read_times
 
@@ -40,10 +40,8 @@ def site(
     limit_gpu_stages(1)
     register_pools([POOL])
     server.admit(site.clone("worker"))
-    worker = start_worker(site.worker)
-    yield site
-    worker.process.terminate()
-    worker.process.wait()
+    with ending(start_worker(site.worker)):
+        yield site
 
 
 @pytest.fixture
@@ -77,9 +75,6 @@ def test_a_placed_stage_gives_the_bytes_of_a_local_run_and_moves_what_is_missing
     assert find_traces(server, site) == []
 
 
-OBJECTS = ("git", "cat-file", "--batch-all-objects", "--batch", "--unordered")
-
-
 def find_traces(server: Remote, site: Site) -> list[str]:
     """Return where else than in .dvc/config.local a secret of the remote lies."""
     secrets = [SECRET, *server.secrets.values()]
@@ -87,9 +82,9 @@ def find_traces(server: Remote, site: Site) -> list[str]:
     places = [*site.folder.rglob("*"), *Path(database).parent.glob("*.db*")]
     texts = {str(path): path.read_bytes() for path in places if path.is_file()}
     texts |= {
-        f"{clone.name} in git": subprocess.run(
-            OBJECTS, cwd=clone, check=True, capture_output=True
-        ).stdout
+        f"{clone.name} in git": subprocess.check_output(
+            ["git", "cat-file", "--batch-all-objects", "--batch"], cwd=clone
+        )
         for clone in site.folder.iterdir()
         if clone.is_dir() and clone.name != "store"
     }
