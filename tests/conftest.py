@@ -45,7 +45,7 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=2, help="Moments at which each thing is killed.")
+    parser.addoption("--kills", type=int, default=0, help="Moments at which each thing is killed.")
     parser.addoption("--kill-seed", type=int, default=0, help="By which they are drawn.")
 
 

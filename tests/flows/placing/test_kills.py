@@ -26,6 +26,7 @@ from tests.flows.commands.typed import Typed, type_pipeline
 from tests.flows.placing.conftest import POOL, Site, ending, find_at_work, read_runs, start_worker
 from tests.flows.placing.servers import S3, Prefect, Remote, Server, serve
 from tests.flows.toy import dvc, git, wait_until
+from tests.skips import skip_without
 from vision.base.params import read_params
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -47,8 +48,12 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    hub: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Scene]:
     """Servers of their own, which keep what they know, and a worker."""
+    if not pytestconfig.getoption("--kills"):  # a minute and more for each
+        skip_without("--kills", "python -m tests.placing_kills")
     folder = tmp_path_factory.mktemp("scene")
     site = Site(Path(shutil.copytree(hub, folder / "site")))
     with (
