@@ -6,19 +6,19 @@ For a night, over S3: python -m tests.placing_kills --runs 20 --seed 1
 import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engine.overrides import set_params
 from flows.orchestration.server import limit_gpu_stages, read_gpu_slots
-from flows.orchestration.signs import PROCESS
 from flows.placing.pools import register_pools
 from flows.upkeep.locks import check_trees
 from flows.upkeep.records import check_server
@@ -32,6 +32,7 @@ from vision.base.params import read_params
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 STAGE = "train@slow"
+ENGINE = "prefect.engine"  # in the command of a process that has a flow run
 SECONDS = 4.0  # that the stage takes
 WHOLE_S = 12.0  # that its task takes on a machine with nothing else to do, and the run's start
 AWAY_S = 6.0  # at most, after which a server comes back
@@ -45,6 +46,7 @@ class Scene:
     prefect: Prefect
     remote: Remote
     site: Site
+    worker: Typed
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +70,18 @@ def scene(
         register_pools([POOL])
         limit_gpu_stages(1)
         remote.admit(site.clone("worker"))
-        with ending(start_worker(site.worker)):
-            yield Scene(prefect, remote, site)
+        with ending(start_worker(site.worker)) as worker:
+            yield Scene(prefect, remote, site, worker)
 
 
 def kill_worker(scene: Scene, sender: Typed, draw: random.Random) -> None:
     """Kill the process in which a worker has the stage."""
     wait_until(lambda: "epoch 1/2  train slow" in sender.read() or sender.process.poll(), 120)
     time.sleep(draw.uniform(0, SECONDS))
-    os.kill(int(str(read_runs(STAGE)[-1].labels[PROCESS])), signal.SIGKILL)
+    for process in psutil.Process(scene.worker.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            if ENGINE in process.cmdline():
+                process.kill()
 
 
 def kill_sender(scene: Scene, sender: Typed, draw: random.Random) -> None:
