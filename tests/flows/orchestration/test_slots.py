@@ -147,7 +147,11 @@ class Line:
                 here, _ = listener.accept()
             except OSError:
                 return
-            there = socket.create_connection(("127.0.0.1", self.target))
+            try:
+                there = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:  # the server has ended before the line
+                here.close()
+                continue
             self.ends += [here, there]
             for source, sink in ((here, there), (there, here)):
                 threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
