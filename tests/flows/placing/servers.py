@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import asyncssh
+import httpx
 import psutil
 
 from flows.orchestration.server import SERVER_SETTINGS
@@ -27,6 +28,7 @@ S = TypeVar("S", bound="Server")
 REMOTE = "store"
 KEY, SECRET = "known-to-the-server", "not-to-be-found"
 CLOSED = re.compile(r"close \".*\" bytes read (\d+) written (\d+)")  # in the log of SFTP
+START_S = 180.0  # on a busy machine: all of Prefect is imported, its tables are made
 SBIN = "/usr/sbin:/usr/local/sbin"
 LIBEXEC = "/usr/lib/openssh:/usr/libexec/openssh:/usr/libexec:/usr/lib/ssh"
 
@@ -53,7 +55,7 @@ class Server(ABC):
                 stderr=log,
                 preexec_fn=end_with_parent,
             )
-        wait_until(self._answers)
+        wait_until(self._answers, START_S)
 
     def kill(self) -> None:
         """Kill it with all that serves a connection."""
@@ -80,6 +82,15 @@ class Prefect(Server):
             "PREFECT_HOME": str(folder),
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db",
         }
+
+    def _answers(self) -> bool:
+        """Say whether it answers questions: it listens long before."""
+        if not super()._answers():
+            return False
+        try:
+            return httpx.get(f"{self.url}/health", trust_env=False, timeout=5).is_success
+        except httpx.HTTPError:
+            return False
 
     def make_command(self) -> list[str]:
         options = ["--host", "127.0.0.1", "--port", str(self.port)]
