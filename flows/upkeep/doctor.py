@@ -4,6 +4,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rich.markup import escape
 from flows.engine.dvc_settings import keep_site_cache
 from flows.engine.plan import make_plan
 from flows.upkeep.cache import verify_cache
-from flows.upkeep.findings import Finding, bad, good, note
+from flows.upkeep.findings import Finding, bad, good, mend, note
 from flows.upkeep.locks import (
     check_git_lock,
     check_lock_file,
@@ -101,12 +102,13 @@ def check_site_cache(fix: bool) -> Iterator[Finding]:
         return
     if not is_exposed(folder):
         return
-    if fix:
-        keep_site_cache(Path())
-        yield good("DVC's index moves to .dvc/tmp/site, which is yours alone")
-    else:
-        way_out = "pipeline doctor --fix moves it to .dvc/tmp/site"
-        yield bad(f"DVC unpickles its index from {folder}, where anyone may write: {way_out}")
+    yield mend(
+        fix,
+        partial(keep_site_cache, Path()),
+        "DVC's index moves to .dvc/tmp/site, which is yours alone",
+        f"DVC unpickles its index from {folder}, where anyone may write: "
+        "pipeline doctor --fix moves it to .dvc/tmp/site",
+    )
 
 
 def is_exposed(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What `pipeline doctor` says."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 
@@ -18,3 +19,15 @@ def bad(text: str) -> Finding:
 
 def note(text: str) -> Finding:
     return Finding("note", text)
+
+
+def mend(fix: bool, step: Callable[[], object], mended: str, broken: str) -> Finding:
+    """Mend what is broken and say so, if it is to be; or else say how to.
+
+    Args:
+        step: mends it.
+    """
+    if not fix:
+        return bad(broken)
+    step()
+    return good(mended)

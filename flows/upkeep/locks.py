@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from flows.engine.merges import describe_marks
 from flows.engine.names import is_running
 from flows.engine.rwlock import RWLOCK, TMP, find_stale, hold_guard, remove_stale
 from flows.engine.tree import read_head, remove_tree
-from flows.upkeep.findings import Finding, bad, good, note
+from flows.upkeep.findings import Finding, bad, good, mend, note
 from vision.base.errors import PipelineError
 from vision.base.files import write_bytes
 
@@ -53,12 +54,13 @@ def check_repo_lock(fix: bool) -> Iterator[Finding]:
     if not path.exists():
         return
     if path.stat().st_nlink > 1 and not _is_at_work("dvc"):
-        if fix:
-            path.unlink()
-            yield good(f"{path} of a DVC that is gone: removed")
-        else:
-            way_out = "if none runs on another machine either, pipeline doctor --fix removes it"
-            yield bad(f"{path} is held, but no DVC runs here: {way_out}")
+        yield mend(
+            fix,
+            path.unlink,
+            f"{path} of a DVC that is gone: removed",
+            f"{path} is held, but no DVC runs here: "
+            "if none runs on another machine either, pipeline doctor --fix removes it",
+        )
         return
     try:
         with hold_guard("lock"):
@@ -127,11 +129,12 @@ def check_git_lock(fix: bool) -> Iterator[Finding]:
         return
     if not lock.exists() or _is_at_work("git", top):
         return
-    if fix:
-        lock.unlink(missing_ok=True)
-        yield good(f"{lock} of a git that is gone: removed")
-    else:
-        yield bad(f"{lock} is of a git that is gone: pipeline doctor --fix removes it")
+    yield mend(
+        fix,
+        partial(lock.unlink, missing_ok=True),
+        f"{lock} of a git that is gone: removed",
+        f"{lock} is of a git that is gone: pipeline doctor --fix removes it",
+    )
 
 
 def check_trees(fix: bool) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """What senders that were killed left elsewhere: runs of stages, and references in git's remote."""
 
 from collections.abc import Iterator
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -19,7 +20,7 @@ from flows.orchestration.signs import AT_WORK, is_gone
 from flows.placing.pools import FLOW
 from flows.placing.refs import drop_tree, find_sender, list_sent
 from flows.placing.runs import cancel
-from flows.upkeep.findings import Finding, bad, good, note
+from flows.upkeep.findings import Finding, mend, note
 from vision.base.errors import PipelineError
 
 NOT_ENDED = [*AT_WORK, StateType.SCHEDULED, StateType.PENDING]
@@ -37,11 +38,12 @@ def _check_runs(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
         if not has_ended(client, find_sender(reference)):
             continue
         what = f"the run {run.name} of a stage, whose sender is gone"
-        if fix:
-            cancel(client, run)
-            yield good(f"{what}: cancelled")
-        else:
-            yield bad(f"{what}, is {run.state_name}: pipeline doctor --fix cancels it")
+        yield mend(
+            fix,
+            partial(cancel, client, run),
+            f"{what}: cancelled",
+            f"{what}, is {run.state_name}: pipeline doctor --fix cancels it",
+        )
 
 
 def _check_references(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
@@ -51,12 +53,13 @@ def _check_references(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]
         yield note(f"not asked what placed stages left in git's remote: {error}")
         return
     for reference in left:
-        if fix:
-            drop_tree(reference)
-            yield good(f"{reference} of a sender that is gone: removed from git's remote")
-        else:
-            way_out = "pipeline doctor --fix removes it"
-            yield bad(f"git's remote has {reference} of a sender that is gone: {way_out}")
+        what = f"{reference} of a sender that is gone"
+        yield mend(
+            fix,
+            partial(drop_tree, reference),
+            f"{what}: removed from git's remote",
+            f"git's remote has {what}: pipeline doctor --fix removes it",
+        )
 
 
 def list_placed(client: SyncPrefectClient) -> list[FlowRun]:

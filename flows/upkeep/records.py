@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, nullcontext, suppress
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -36,7 +37,7 @@ from flows.orchestration.signs import (
     is_gone,
     list_at_work,
 )
-from flows.upkeep.findings import Finding, bad, good, note
+from flows.upkeep.findings import Finding, bad, good, mend, note
 from flows.upkeep.placed import check_placed
 from vision.base.errors import PipelineError
 
@@ -100,11 +101,12 @@ def check_runs(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
         what = f"the run {run.name} is {run.state_name}"
         if is_gone(run):
             dead = f"{what}, but its {describe_process(run)} is gone"
-            if fix:
-                bury(client, run)
-                yield good(f"{dead}: it is Crashed now")
-            else:
-                yield bad(f"{dead}: pipeline doctor --fix says so to the server")
+            yield mend(
+                fix,
+                partial(bury, client, run),
+                f"{dead}: it is Crashed now",
+                f"{dead}: pipeline doctor --fix says so to the server",
+            )
         else:
             yield note(f"{what}: {describe_process(run) or 'it does not say in which process'}")
 
