@@ -6,11 +6,14 @@ Prefect's server calls a run "Running" until it is told otherwise; a killed run 
 import os
 import socket
 from collections.abc import Iterator
+from uuid import UUID
 
 import httpx
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterState,
@@ -66,11 +69,30 @@ def describe_process(run: FlowRun) -> str:
     return f"process {labels[PROCESS]} on {labels[HOST]}" if HOST in labels else ""
 
 
+def is_over(run: FlowRun) -> bool:
+    """Say whether a run has ended, or its process is gone."""
+    return bool(run.state and run.state.is_final()) or is_gone(run)
+
+
 def list_at_work(client: SyncPrefectClient) -> Iterator[FlowRun]:
     """Yield the flow runs that the server holds for running, or for being cancelled."""
-    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=AT_WORK)))
+    return list_runs(client, AT_WORK)
+
+
+def list_runs(
+    client: SyncPrefectClient, states: list[StateType], flow: str | None = None
+) -> Iterator[FlowRun]:
+    """Yield the flow runs that the server holds for being in some states.
+
+    Args:
+        flow: of this name; None: of any.
+    """
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)))
+    of_flow = FlowFilter(name=FlowFilterName(any_=[flow])) if flow else None
     for offset in range(0, 10 * PAGE, PAGE):
-        runs = client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset)
+        runs = client.read_flow_runs(
+            flow_filter=of_flow, flow_run_filter=wanted, limit=PAGE, offset=offset
+        )
         yield from runs
         if len(runs) < PAGE:
             break
@@ -95,7 +117,12 @@ def bury(client: SyncPrefectClient, run: FlowRun) -> None:
 
 def find_run(client: SyncPrefectClient, task: TaskRun) -> FlowRun | None:
     """Return the flow run of a task."""
+    return read_run(client, task.flow_run_id) if task.flow_run_id else None
+
+
+def read_run(client: SyncPrefectClient, number: UUID) -> FlowRun | None:
+    """Return a flow run; None of another server's."""
     try:
-        return client.read_flow_run(task.flow_run_id) if task.flow_run_id else None
+        return client.read_flow_run(number)
     except (ObjectNotFound, httpx.HTTPStatusError):
         return None

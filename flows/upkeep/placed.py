@@ -4,19 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.client.schemas.objects import StateType
 
-from flows.orchestration.signs import AT_WORK, is_gone
+from flows.orchestration.signs import AT_WORK, is_over, list_runs, read_run
 from flows.placing.pools import FLOW
 from flows.placing.refs import drop_tree, find_sender, list_sent
 from flows.placing.runs import cancel
@@ -33,7 +24,7 @@ def check_placed(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
 
 
 def _check_runs(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
-    for run in list_placed(client):
+    for run in list(list_runs(client, NOT_ENDED, FLOW)):
         reference = str((run.parameters.get("order") or {}).get("reference"))
         if not has_ended(client, find_sender(reference)):
             continue
@@ -62,20 +53,10 @@ def _check_references(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]
         )
 
 
-def list_placed(client: SyncPrefectClient) -> list[FlowRun]:
-    """Return the runs of placed stages that have not ended."""
-    return client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=NOT_ENDED))
-        ),
-    )
-
-
 def has_ended(client: SyncPrefectClient, number: str) -> bool:
     """Say whether a sender's run has ended, or its process is gone; of another server's, no."""
     try:
-        run = client.read_flow_run(UUID(number))
-    except (ValueError, ObjectNotFound, httpx.HTTPStatusError):
+        run = read_run(client, UUID(number))
+    except ValueError:
         return False
-    return bool(run.state and run.state.is_final()) or is_gone(run)
+    return run is not None and is_over(run)

@@ -35,6 +35,7 @@ from flows.orchestration.signs import (
     describe_process,
     find_run,
     is_gone,
+    is_over,
     list_at_work,
 )
 from flows.upkeep.findings import Finding, bad, good, mend, note
@@ -170,7 +171,7 @@ def _is_dead(client: SyncPrefectClient, task_run: UUID) -> bool:
     """Say whether a task's run has ended, or is one whose process is gone."""
     with suppress(ObjectNotFound):  # that of a task that has just begun
         run = find_run(client, client.read_task_run(task_run))
-        return run is not None and (bool(run.state and run.state.is_final()) or is_gone(run))
+        return run is not None and is_over(run)
     return False
 
 
