@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from flows.placing.places import check_places
 from vision.base.errors import ParamsError, PipelineError
 from vision.base.kept import CHECKPOINTS_KEPT, KEPT
 from vision.base.params import get_value
+from vision.base.scoped import setting_variables
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -153,16 +154,9 @@ def run_side_by_side(
     return results
 
 
-@contextmanager
-def _keep_checkpoints(count: int) -> Iterator[None]:
+def _keep_checkpoints(count: int) -> AbstractContextManager[None]:
     """Let stages keep so many checkpoints of a name: trainings side by side spare each other's."""
-    before = os.environ.get(CHECKPOINTS_KEPT)
-    os.environ[CHECKPOINTS_KEPT] = before or str(count)
-    try:
-        yield
-    finally:
-        os.environ.pop(CHECKPOINTS_KEPT)
-        os.environ |= {CHECKPOINTS_KEPT: before} if before else {}
+    return setting_variables({CHECKPOINTS_KEPT: os.environ.get(CHECKPOINTS_KEPT) or str(count)})
 
 
 @task(name="experiment", task_run_name="{experiment.name}", cache_policy=NO_CACHE)

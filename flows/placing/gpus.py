@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.orchestration.server import GPU_TAG
+from vision.base.scoped import setting_variables
 
 COUNT = "PIPELINE_GPUS"  # environment variable: that of the deployment, see pools.py
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -36,13 +37,11 @@ def hold_gpu(
     if not lock:
         yield None
         return
-    before = os.environ.get(VISIBLE)
-    number = os.environ[VISIBLE] = Path(lock.lock_file).stem
+    number = Path(lock.lock_file).stem
     try:
-        yield number
+        with setting_variables({VISIBLE: number}):
+            yield number
     finally:
-        os.environ.pop(VISIBLE, None)
-        os.environ |= {VISIBLE: before} if before else {}
         lock.release()
 
 

@@ -28,6 +28,7 @@ from vision.base.errors import ParamsError, TrainingError
 from vision.base.fingerprint import digest
 from vision.base.nodes import NODES, Nodes, find_address, find_interface, is_host
 from vision.base.processor import count_cores
+from vision.base.scoped import setting_variables
 from vision.base.variables import read_variable
 
 PROCESSES = "PIPELINE_PROCESSES"  # environment variable: on this machine; by default one a GPU
@@ -89,7 +90,7 @@ def launch(count: int, module: str, arguments: list[str], nodes: Nodes | None = 
     nodes = nodes or Nodes()
     with _giving_back_signals(), tempfile.TemporaryDirectory() as folder, _silencing():
         config = _configure(count, nodes, digest(repr([module, *arguments]).encode()), folder)
-        with _setting(_make_environment(count, nodes)):
+        with setting_variables(_make_environment(count, nodes)):
             try:
                 elastic_launch(config, sys.executable)("-m", module, *arguments)
                 return 0
@@ -156,21 +157,6 @@ def _explain(error: Exception, nodes: Nodes) -> str:
         f"{nodes.rendezvous}, where the machines of this training meet, does not answer or has "
         "ended: run it again on all of them, they go on from their checkpoints"
     )
-
-
-@contextmanager
-def _setting(variables: dict[str, str]) -> Iterator[None]:
-    """Have variables in the environment, which the processes get from here."""
-    before = {key: os.environ.get(key) for key in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
 
 
 @contextmanager
