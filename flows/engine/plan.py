@@ -232,9 +232,8 @@ class _Planner:
             entry = find_run(stage, self.supply)
             if not entry or not take_outs(stage, entry, self.supply):
                 return False
-        elif not are_cached(
-            stage, self.supply
-        ):  # DVC takes what dvc.lock says, and looks no further
+        # DVC takes what dvc.lock says, and looks no further
+        elif not are_cached(stage, self.supply):
             return False
         self.coming |= {out.fs_path: out.hash_info for out in stage.outs}
         return True

@@ -18,6 +18,7 @@ from flows.placing.objects import Store, list_deps
 from flows.placing.orders import Order
 from flows.placing.patience import Tell
 from vision.base.errors import PipelineError
+from vision.base.files import replacing
 from vision.base.params import PARAMS_FILE, read_params
 
 FOLDER = "checkpoints"
@@ -125,11 +126,9 @@ class Shelf:
             there = json.loads(self.fs.read_text(notes))["epochs"]
             if there <= count_epochs(place):
                 return False
-            place.parent.mkdir(parents=True, exist_ok=True)
             for suffix in (STATE, NOTES):
-                unfinished = place.with_name(f".{place.name}{suffix}.{os.getpid()}.tmp")
-                self.fs.get_file(self._find(place, suffix), str(unfinished))
-                unfinished.replace(place.with_suffix(suffix))
+                with replacing(place.with_suffix(suffix)) as unfinished:
+                    self.fs.get_file(self._find(place, suffix), str(unfinished))
         return True
 
     def send(self, place: Path) -> None:

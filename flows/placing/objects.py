@@ -102,8 +102,7 @@ class Store:
 
     def keep_run(self, entry: Entry) -> None:
         """Write a stage's entry into the run cache, as the newest under its key."""
-        key, value = find_key(entry), _get_cache_hash(entry)
-        path = Path(self.repo.stage_cache.cache_dir) / key[:2] / key / value
+        path = self._find_kept(entry)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, unfinished = tempfile.mkstemp(dir=path.parents[2])  # not where DVC takes all files
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -145,9 +144,7 @@ class Store:
     def send_run(self, entry: Entry) -> int:
         """Send the outs of an entry of dvc.lock and, if the remote has none of its key, its run."""
         moved = self.push(list_outs(entry))
-        key = find_key(entry)
-        path = Path(self.repo.stage_cache.cache_dir) / key[:2] / key / _get_cache_hash(entry)
-        folder = self._find_runs(key)
+        path, folder = self._find_kept(entry), self._find_runs(find_key(entry))
         if path.is_file() and not self._list(folder):
             with self.reaching():
                 self.remote.fs.makedirs(folder, exist_ok=True)
@@ -170,6 +167,11 @@ class Store:
         if isinstance(told, AwayError):
             self.connect()
         return told
+
+    def _find_kept(self, entry: Entry) -> Path:
+        """Return where the run cache has an entry, or would have it."""
+        runs = self.repo.stage_cache
+        return Path(runs._get_cache_path(find_key(entry), _get_cache_hash(entry)))
 
     def _find_runs(self, key: str) -> str:
         """Return where the remote keeps the runs of a key, as DVC's own transfer does."""
