@@ -29,6 +29,7 @@ from flows.engine.overrides import parse_overrides, set_params
 from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, Outcome, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
+    TREES,
     bring_files,
     list_uncommitted,
     make_tree,
@@ -51,7 +52,6 @@ from flows.placing.sharing import bring_results, send_results
 from vision.base.errors import PipelineError
 from vision.base.processor import count_cores
 
-TREES = Path(".dvc/tmp/trees")
 PAGES = Path(".dvc/tmp/reports")
 RESULTS = ("reports/metrics.json", "reports/report.html")  # git keeps the first alone
 ENDED = "the run was told to end"

@@ -32,6 +32,7 @@ from vision.base.kept import CHECKPOINTS, CHECKPOINTS_DIR
 from vision.base.params import PARAMS_FILE, flatten, read_params
 from vision.base.variables import read_variable
 
+TREES = Path(".dvc/tmp/trees")  # of runs, by their names
 WEIGHTS_DIR = Path("sources/weights")  # as in vision/models/weights.py, which loads torch
 FOLDERS = (CHECKPOINTS, MIRROR)  # environment variables that name one
 

@@ -23,7 +23,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.engine.environment import describe_here
 from flows.engine.names import hold_name, make_name
 from flows.engine.repro import Outcome, StageFailedError, StoppedError, repro
-from flows.engine.tree import bring_downloads, check_out, remove_tree
+from flows.engine.tree import TREES, bring_downloads, check_out, remove_tree
 from flows.orchestration import slots
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
@@ -44,7 +44,6 @@ from flows.placing.patience import insist
 from flows.placing.refs import bring_tree
 from vision.base.errors import PipelineError
 
-TREES = Path(".dvc/tmp/trees")
 AWAY_S = 1800.0  # for which a result waits for the remote
 LINES = "stage"  # logger of what the stage itself says
 REFUSED = "Refused"  # name of the state

@@ -17,7 +17,7 @@ from flows.engine.git import find_git_path, find_top
 from flows.engine.merges import describe_marks
 from flows.engine.names import is_running
 from flows.engine.rwlock import RWLOCK, TMP, find_stale, hold_guard, remove_stale
-from flows.engine.tree import read_head, remove_tree
+from flows.engine.tree import TREES, read_head, remove_tree
 from flows.upkeep.findings import Finding, bad, good, mend, note
 from vision.base.errors import PipelineError
 from vision.base.files import write_bytes
@@ -139,7 +139,7 @@ def check_git_lock(fix: bool) -> Iterator[Finding]:
 
 def check_trees(fix: bool) -> Iterator[Finding]:
     """Look for the trees of flows that were killed, and for what they were writing."""
-    folders = [path for path in (TMP / "trees").glob("*") if not _is_alive(path)]
+    folders = [path for path in TREES.glob("*") if not _is_alive(path)]
     files = [path for path in _list_temporary() if not _is_writer_alive(path)]
     names = ", ".join(str(path) for path in [*folders, *files])
     if not names:
