@@ -55,28 +55,29 @@ def find_work(
         tree: where its code is.
         kept: the project, below which results are kept.
     """
-    inputs = find_decisive(hashes, {}, hashes.__getitem__, tree)
+    inputs = find_inputs(hashes, tree)
     outs = find_place(name, inputs | find_decisive((), settings), kept)
     if outs and outs.is_dir():
         return Work(known=True)
-    if not (recipe := _find_recipe(settings, params)):
-        return Work()
-    places = list_checkpoints(name, settings, params, hashes, tree, kept)
-    done = sum(map(count_epochs, places))
-    total = recipe.epochs * (1 + recipe.repeats)
-    return Work(total, total - done, known=done == total)
+    if not (whole := count_work(settings, params)).epochs:
+        return whole
+    done = sum(map(count_epochs, list_checkpoints(name, settings, params, inputs, kept)))
+    return Work(whole.epochs, whole.epochs - done, known=done == whole.epochs)
+
+
+def find_inputs(hashes: Mapping[str, str], tree: Path) -> dict[str, str]:
+    """Return a hash of each dep of a stage by which it decides; see `find_work`."""
+    return find_decisive(hashes, {}, hashes.__getitem__, tree)
 
 
 def list_checkpoints(
     name: str,
     settings: Mapping[str, Any],
     params: Mapping[str, Any],
-    hashes: Mapping[str, str],
-    tree: Path,
+    inputs: dict[str, str],
     kept: Path,
 ) -> list[Path]:
     """Return where a training has a checkpoint for each seed, or will have; without a suffix."""
-    inputs = find_decisive(hashes, {}, hashes.__getitem__, tree)
     recipe, model = _find_recipe(settings, params), name.partition("@")[2]
     if recipe is None:
         return []

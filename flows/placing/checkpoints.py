@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.engine.work import count_epochs, list_checkpoints
+from flows.engine.work import count_epochs, find_inputs, list_checkpoints
 from flows.placing.objects import Store, list_deps
 from flows.placing.orders import Order
 from flows.placing.patience import Tell
@@ -32,10 +32,8 @@ def find_checkpoints(order: Order, tree: Path, root: Path) -> list[Path]:
     if order.force:
         return []
     settings = (order.entry.get("params") or {}).get(PARAMS_FILE.name, {})
-    hashes = list_deps(order.entry)
-    return list_checkpoints(
-        order.stage, settings, read_params(tree / PARAMS_FILE), hashes, tree, root
-    )
+    inputs = find_inputs(list_deps(order.entry), tree)
+    return list_checkpoints(order.stage, settings, read_params(tree / PARAMS_FILE), inputs, root)
 
 
 @contextmanager
