@@ -26,6 +26,7 @@ from flows.engine.checks import check_run
 from flows.engine.durations import record
 from flows.engine.names import check_free, hold_name, make_name
 from flows.engine.overrides import parse_overrides, set_params
+from flows.engine.patience import insist
 from flows.engine.plan import PlannedStage, find_stale, make_plan
 from flows.engine.repro import TIMED_OUT, Outcome, StageFailedError, StoppedError, repro
 from flows.engine.tree import (
@@ -45,7 +46,6 @@ from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_r
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import Stop, find_stop, stoppable
-from flows.placing.patience import insist
 from flows.placing.places import check_places, name_there, place_stages
 from flows.placing.sender import Placed, Sender
 from flows.placing.sharing import bring_results, send_results

@@ -1,7 +1,6 @@
 """Prefect's server, asked so that no answer harms no run: it may be away at any time."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,11 +11,12 @@ from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from flows.engine.patience import insist
+
 P = ParamSpec("P")
 T = TypeVar("T")
 TIMEOUT_S = 10.0
 RETRY_S = 2.0
-AWAY_S = 300.0  # for which a question waits for a server that is away
 BUSY = {408, 429, 502, 503}  # statuses after which Prefect's own client tries again, too
 
 
@@ -30,24 +30,20 @@ def ask() -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def is_passing(error: httpx.HTTPError) -> bool:
-    """Say whether a server may answer a little later."""
-    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in BUSY
+def is_passing(error: Exception) -> bool:
+    """Say whether it is of a server that may answer a little later."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in BUSY
+    return isinstance(error, httpx.HTTPError)
 
 
 def ask_patiently(question: Callable[[], T], stop: threading.Event) -> T:
     """Return the answer to a question, which is asked again while the server is away or busy.
 
     Raises:
-        httpx.HTTPError: it is away for AWAY_S, or `stop` is set meanwhile.
+        httpx.HTTPError: it is away for minutes, or `stop` is set meanwhile.
     """
-    deadline = time.monotonic() + AWAY_S
-    while True:
-        try:
-            return question()
-        except httpx.HTTPError as error:
-            if not is_passing(error) or time.monotonic() > deadline or stop.wait(RETRY_S):
-                raise
+    return insist(question, stop, retry_s=RETRY_S, may_pass=is_passing)
 
 
 def harmless(tell: Callable[P, None]) -> Callable[P, None]:

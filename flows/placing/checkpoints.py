@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.engine.patience import Tell
 from flows.engine.work import count_epochs, find_inputs, list_checkpoints
 from flows.placing.objects import Store, list_deps
 from flows.placing.orders import Order
-from flows.placing.patience import Tell
 from vision.base.errors import PipelineError
 from vision.base.files import replacing
 from vision.base.params import PARAMS_FILE, read_params

@@ -31,8 +31,8 @@ from dvc_objects.errors import ObjectFormatError
 from ruamel.yaml import YAML
 
 from flows.engine.forecast import count_bytes, is_below
+from flows.engine.patience import AwayError
 from flows.engine.plan import READING
-from flows.placing.patience import AwayError
 from flows.placing.remotes import explain, is_full, lacks_bucket
 from vision.base.errors import PipelineError
 

@@ -7,7 +7,7 @@ apart by their names. What is not known to need someone's hand is held for passi
 import errno
 from collections.abc import Iterator
 
-from flows.placing.patience import AwayError
+from flows.engine.patience import AwayError
 from vision.base.errors import PipelineError
 
 REFUSALS = {"PermissionDenied", "PermissionError", "ProtocolError"}  # of SSH: too many keys tried

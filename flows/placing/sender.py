@@ -13,6 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run
 
+from flows.engine.patience import Tell, insist
 from flows.engine.plan import PlannedStage
 from flows.engine.repro import StageFailedError, StoppedError
 from flows.orchestration.asking import ask, ask_patiently
@@ -28,7 +29,6 @@ from flows.placing.objects import (
     read_stage,
 )
 from flows.placing.orders import Answer, Order, hash_packages
-from flows.placing.patience import Tell, insist
 from flows.placing.refs import drop_tree, name_reference, send_tree
 from flows.placing.runs import Follower, LostError, ask_for, cancel, read_answer
 from flows.placing.taking import take_in

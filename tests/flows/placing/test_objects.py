@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.engine.patience import insist
 from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, find_key, list_deps, open_store, read_stage
 from flows.placing.orders import Answer, check_same, hash_packages
-from flows.placing.patience import insist
 from flows.placing.taking import take_in
 from flows.placing.worker import read_lock
 from tests.flows.toy import dvc

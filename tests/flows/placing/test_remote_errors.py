@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
+from flows.engine.patience import AwayError, insist
 from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, open_store
-from flows.placing.patience import AwayError, insist
 from tests.flows.placing.servers import REMOTE, S3, SSH, Remote, serve
 from tests.flows.toy import dvc, wait_until
 from vision.base.errors import PipelineError
