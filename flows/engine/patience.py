@@ -25,13 +25,14 @@ def insist(
     stop: threading.Event,
     tell: Tell = lambda _: None,
     away_s: float = AWAY_S,
-    retry_s: float = RETRY_S,
+    retry_s: float | None = None,
     may_pass: Callable[[Exception], bool] = is_away,
 ) -> T:
     """Return what a step gives, which is tried again while what it needs is away.
 
     Args:
         tell: called with why, each time that it is another reason.
+        retry_s: between tries; None: RETRY_S.
         may_pass: says of an error whether it may be gone a little later.
 
     Raises:
@@ -47,5 +48,5 @@ def insist(
             if str(error) != told:
                 tell(f"{error}: trying again")
             told = str(error)
-            if time.monotonic() > deadline or stop.wait(retry_s):
+            if time.monotonic() > deadline or stop.wait(RETRY_S if retry_s is None else retry_s):
                 raise

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.engine import patience
 from flows.engine.patience import insist
-from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, find_key, list_deps, open_store, read_stage
 from flows.placing.orders import Answer, check_same, hash_packages
 from flows.placing.taking import take_in

@@ -8,14 +8,15 @@ from threading import Event
 
 import pytest
 
+from flows.engine import patience
 from flows.engine.patience import AwayError, insist
-from flows.placing import patience
 from flows.placing.objects import RefusedError, Store, open_store
 from tests.flows.placing.servers import REMOTE, S3, SSH, Remote, serve
 from tests.flows.toy import dvc, wait_until
 from vision.base.errors import PipelineError
 
 OUT = "report.txt"
+on_s3 = pytest.mark.parametrize("server", [S3], ids=["s3"], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module", params=[S3, SSH], ids=lambda kind: kind.kind)
@@ -91,19 +92,17 @@ def test_a_remote_that_comes_back_is_waited_for(server: Remote, project: Path) -
     assert all(f"the remote {server.kind}://" in line and "trying again" in line for line in told)
 
 
+@on_s3
 @pytest.mark.parametrize("move", [push, pull])
 def test_a_bucket_that_is_missing_is_named(server: Remote, project: Path, move: object) -> None:
-    if isinstance(server, SSH):
-        return
     server.admit(project)
     dvc(project, "remote", "modify", REMOTE, "url", "s3://bukket/store")
     with pytest.raises(PipelineError, match="s3://bukket/store: there is no such bucket: make it"):
         move(project)  # type: ignore[operator]
 
 
+@on_s3
 def test_a_key_that_the_server_does_not_know_is_refused(server: Remote, project: Path) -> None:
-    if isinstance(server, SSH):
-        return
     server.admit(project)
     dvc(project, "remote", "modify", "--local", REMOTE, "access_key_id", "unknown")
     with pytest.raises(
