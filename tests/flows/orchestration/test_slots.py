@@ -79,7 +79,7 @@ def test_runs_wait_for_the_gpu_aloud_and_end_when_told_or_killed(
         waiting.process.send_signal(signal.SIGINT)
         began = time.monotonic()
         assert waiting.process.wait(60) == 130
-        assert time.monotonic() - began < 40  # seconds on a busy machine, not a stage's 500
+        assert time.monotonic() - began < 10
         assert "Traceback" not in waiting.read()
         assert {tree.name for tree in Path(".dvc/tmp/trees").iterdir()} == {*names}
 
@@ -109,7 +109,7 @@ def test_runs_wait_for_the_gpu_aloud_and_end_when_told_or_killed(
         set_params(toy, {"recipes.slow.seconds": 0.1})
         began = time.monotonic()
         assert pipeline(targets=["train@slow"], return_state=True).is_completed()
-        assert time.monotonic() - began < 90  # not the lease's 600
+        assert time.monotonic() - began < 30  # not those of the lease
         assert client.read_flow_run(dead.id).state_name == "Crashed"
 
 
