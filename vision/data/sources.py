@@ -128,7 +128,6 @@ def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any], fit: str = CROP
         names=[place.name for place in tree.places],
         columns=gather_columns(tree.places),
         read=partial(tree.read, image_px, fit=fit),
-        fit=fit,
         provenance=facts | tree.facts,
         remarks=tree.remarks,
     )
