@@ -11,6 +11,7 @@ from flows.engine.patience import AwayError
 from vision.base.errors import PipelineError
 
 REFUSALS = {"PermissionDenied", "PermissionError", "ProtocolError"}  # of SSH: too many keys tried
+NO_FOLDER = {"NotADirectoryError", "FileExistsError"}  # a file stands where a folder should
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SETTING = "dvc remote modify --local NAME"
 WAYS_IN = {
@@ -37,6 +38,9 @@ def explain(error: BaseException, place: str) -> PipelineError:
     if lacks_bucket(error):
         way_out = "make it, or dvc remote modify NAME url ADDRESS"
         return PipelineError(f"{where}: there is no such bucket: {way_out}")
+    if names & NO_FOLDER:
+        way_out = "dvc remote modify NAME url ADDRESS"
+        return PipelineError(f"{where} cannot be a folder to write in ({words}): {way_out}")
     if is_full(error):
         return PipelineError(f"{where} has no room left: dvc gc --workspace --cloud")
     return AwayError(f"{where}: {words}")
