@@ -8,6 +8,7 @@ import pytest
 from tests.stages.whole import run_all, write_params
 from tests.test_tutorials import draw, write_zip
 from vision.base.files import read_json
+from vision.evaluation import cost
 from vision.serving.export import export_onnx
 
 RECIPE = {
@@ -27,7 +28,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("workspace")
-def test_own_photos_are_learnt_by_networks_of_today_and_exported() -> None:
+def test_own_photos_are_learnt_by_networks_of_today_and_exported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cost, "BATCHES", (1, 2))
+    monkeypatch.setattr(cost, "REPEATS", {1: 2, 2: 1})
+    monkeypatch.setattr(cost, "WARMUPS", {1: 1, 2: 0})
+    monkeypatch.setattr(cost, "PHOTO_REPEATS", 1)
     photos = draw(f"photos/{kind}/{n}.jpg" for kind in ("cat", "dog") for n in range(8))
     write_params(
         str(write_zip(Path("photos.zip"), photos)),

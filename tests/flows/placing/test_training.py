@@ -2,16 +2,19 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL
 
 from flows.engine.overrides import set_params
 from flows.orchestration.server import limit_gpu_stages
+from flows.placing import runs
+from flows.placing.beats import BEAT_S
 from flows.placing.pools import register_pools
-from tests.flows.commands.typed import Typed, type_pipeline
-from tests.flows.placing.conftest import POOL, ending, kill_all, start_worker
+from tests.flows.placing.conftest import POOL, ending, kill_all, run, start_worker
 from tests.flows.toy import dvc, git, wait_until
 from tests.projects import ROOT, commit, hash_outs, repro
 from tests.warm import QUICK
@@ -20,7 +23,7 @@ from vision.base.files import read_json
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server, pytest.mark.slow]
 
 STAGE = "finetune-resnet@paper"
-EPOCHS = 30  # of a second or so
+EPOCHS = 20  # of a second or so
 # Networks as small as those of the warm commands.
 SMALL = {"PYTHONPATH": f"{QUICK['PYTHONPATH']}{os.pathsep}{ROOT}"}
 
@@ -49,24 +52,30 @@ def count_sent(store: Path) -> int:
     )
 
 
-def start(home: Path) -> Typed:
-    url = str(PREFECT_API_URL.value())
-    return type_pipeline(home, "run", STAGE, "--place", f"{STAGE}={POOL}", PREFECT_API_URL=url)
-
-
 def test_another_worker_goes_on_from_the_epoch_that_one_had_sent(
-    clones: list[Path], tmp_path: Path
+    clones: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr(runs, "SILENCE_S", 3 * BEAT_S)
     home, one, two = clones
     undisturbed = Path(shutil.copytree(home, tmp_path / "undisturbed", symlinks=True))
     first = start_worker(one, **SMALL)
-    with ending(first), ending(start(home)) as typed:
-        wait_until(lambda: count_sent(tmp_path / "store") or typed.process.poll(), 120)
-        kill_all(first)
-        with ending(start_worker(two, **SMALL)):
-            wait_until(lambda: typed.process.poll() is not None, 300)
-    assert typed.process.returncode == 0, typed.read()
-    assert "going on after epoch" in typed.read()
+    with ExitStack() as workers:
+        workers.enter_context(ending(first))
+
+        def change_workers() -> None:
+            wait_until(lambda: count_sent(tmp_path / "store"), 120)
+            kill_all(first)
+            workers.enter_context(ending(start_worker(two, **SMALL)))
+
+        with ThreadPoolExecutor(1) as pool:
+            changed = pool.submit(copy_context().run, change_workers)
+            state = run("moves", targets=[STAGE], place=[f"{STAGE}={POOL}"])
+            changed.result()
+    assert state.is_completed(), state.message
+    assert "going on after epoch" in caplog.text
     assert not [*(tmp_path / "store/checkpoints").iterdir()]
     repro(undisturbed, "--single-item", STAGE)
     assert hash_outs(home) == hash_outs(undisturbed)
