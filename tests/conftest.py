@@ -8,26 +8,38 @@ import sys
 # Before torch: two threads each, beside other programs, make small trainings ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.projects import KEPT, ROOT, make_project, reset_project
 from tests.skips import show_skips, skip_without
-from tests.warm import find_commands, start_warm_commands
+from tests.warm import SHARED, find_commands, start_server, start_warm_commands, use_server
 from vision.base.files import write_array, write_json, write_rows
 from vision.data.dataset import ImageSet
 from vision.data.sharding import write_images
 
 for name in ("MIRROR", "PIPELINE_MIRROR"):  # one of the user's must not decide a test
     os.environ.pop(name, None)
+# Thousands of small files are written and removed, which takes a disk a tenth of all time.
+MEMORY, ROOM = Path("/dev/shm"), 8 * 2**30  # bytes
+if (
+    "TMPDIR" not in os.environ
+    and os.access(MEMORY, os.W_OK)
+    and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 CLASSES = ("blue", "green", "red")
+WARM = ExitStack()
 
 
 def make_images(per_class: int, image_px: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +59,16 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=0, help="Moments at which each thing is killed.")
     parser.addoption("--kill-seed", type=int, default=0, help="By which they are drawn.")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the commands that pytest's workers share before these."""
+    if session.config.pluginmanager.hasplugin("dsession"):
+        os.environ[SHARED] = WARM.enter_context(start_server())
+
+
+def pytest_unconfigure() -> None:
+    WARM.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -131,7 +153,8 @@ def raw(workspace: Path) -> Path:
 @pytest.fixture(scope="session")
 def warm() -> Iterator[None]:
     """Let tests start stages and DVC from a process that has imported all they need."""
-    with start_warm_commands():
+    shared = os.environ.get(SHARED)
+    with use_server(shared) if shared else start_warm_commands():
         yield
 
 

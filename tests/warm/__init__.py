@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,9 @@ COMMANDS = ("dvc", "python")
 # For the environment of a command:
 QUICK = {"PYTHONPATH": str(HERE / "start")}
 DIES = {"WARM_END": "SIGKILL"}  # what ends a warm command whose client is killed, not SIGTERM
-SOCKET = "WARM_SOCKET"  # environment variable
+SOCKET = "WARM_SOCKET"  # environment variable: of the server that is used
+SHARED = "WARM_SHARED"  # environment variable: of one that pytest's workers share
+START_S = 300.0
 
 
 @contextmanager
@@ -30,25 +33,46 @@ def start_warm_commands(**environment: str) -> Iterator[None]:
     Args:
         environment: what Python reads as it starts, before there is a command.
     """
+    with start_server(**environment) as path, use_server(path):
+        yield
+
+
+@contextmanager
+def start_server(**environment: str) -> Iterator[str]:
+    """Start what the commands are forks of, and yield the path of its socket: not there yet."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))  # short, as paths of sockets have to be
     client = f"#!{sys.executable} -IS\n{(HERE / 'client.py').read_text()}"
     for name in COMMANDS:
         (folder / name).write_text(client)
         (folder / name).chmod(0o755)
-    others = os.environ.get(SOCKET)
-    os.environ[SOCKET] = str(folder / "socket")
-    command = [sys.executable, "-m", "tests.warm.server", os.environ[SOCKET]]
-    server = subprocess.Popen(
-        command, cwd=HERE.parents[1], env=os.environ | QUICK | environment, stdout=subprocess.PIPE
-    )
+    path = str(folder / "socket")
+    command = [sys.executable, "-m", "tests.warm.server", path]
+    server = subprocess.Popen(command, cwd=HERE.parents[1], env=os.environ | QUICK | environment)
     try:
-        assert server.stdout
-        assert server.stdout.readline() == b"ready\n"
-        yield
+        yield path
     finally:
         server.kill()
-        server.communicate()
+        server.wait()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def use_server(path: str) -> Iterator[None]:
+    """Have `find_commands` name the commands of a server, as soon as it is ready.
+
+    Raises:
+        TimeoutError: it is not within minutes.
+    """
+    deadline = time.monotonic() + START_S
+    while not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no warm commands at {path} after {START_S:.0f} s")
+        time.sleep(0.05)
+    others = os.environ.get(SOCKET)
+    os.environ[SOCKET] = path
+    try:
+        yield
+    finally:
         del os.environ[SOCKET]
         if others:
             os.environ[SOCKET] = others

@@ -1,5 +1,6 @@
 """Import what stages and DVC need; then fork for each command that comes over the socket."""
 
+import _imp
 import atexit
 import gc
 import importlib
@@ -15,10 +16,12 @@ import sys
 import threading
 import tokenize
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from types import CodeType
+from typing import Any, NamedTuple, NoReturn
 from weakref import finalize
 
 from tests.warm import quick_yaml
@@ -58,20 +61,39 @@ def import_all() -> None:
         del sys.modules[name]
     sys.meta_path[:] = finders
     quick_yaml.use()
-    remember_tokens()
+    remember_code()
     forget_exits()
     gc.collect()
     gc.freeze()
 
 
-def remember_tokens() -> None:
-    """Take the code of stages and vision to pieces once; each stage asks what its code means."""
+def remember_code() -> None:
+    """Compile the code of stages and vision once, and take it to pieces once.
+
+    Each stage compiles what it imports, and asks what its code means.
+    """
+    files = [path for package in ("stages", "vision") for path in Path(package).rglob("*.py")]
+    remember_compiled([path.read_bytes() for path in files])
+    remember_tokens([path.read_text() for path in files])
+
+
+def remember_compiled(sources: Sequence[bytes]) -> None:
+    compile_anew = SourceFileLoader.source_to_code
+    known = {each: marshal.dumps(compile(each, "", "exec", dont_inherit=True)) for each in sources}
+
+    def source_to_code(loader: SourceFileLoader, source: bytes, path: str, **more: Any) -> CodeType:
+        if source not in known:
+            return compile_anew(loader, source, path, **more)
+        code: CodeType = marshal.loads(known[source])
+        _imp._fix_co_filename(code, path)  # as where it comes from a .pyc
+        return code
+
+    SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign, assignment]
+
+
+def remember_tokens(texts: Sequence[str]) -> None:
     take_apart = tokenize.generate_tokens
-    known = {}
-    for package in ("stages", "vision"):
-        for path in Path(package).rglob("*.py"):
-            text = path.read_text()
-            known[text] = [*take_apart(io.StringIO(text).readline)]
+    known = {each: [*take_apart(io.StringIO(each).readline)] for each in texts}
 
     def generate_tokens(readline: Callable[[], str]) -> Iterator[tokenize.TokenInfo]:
         stream = getattr(readline, "__self__", None)
@@ -93,10 +115,10 @@ def serve(path: str) -> None:
     """Run each command in a fork of this process; end it if its client ends first."""
     waiting = selectors.DefaultSelector()  # each with what is to be done
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(f"{path}~")
         listener.listen()
+        Path(f"{path}~").rename(path)  # by which clients see that it is ready
         waiting.register(listener, selectors.EVENT_READ, lambda: begin(listener, waiting))
-        print("ready", flush=True)
         while True:
             for key, _ in waiting.select():
                 if waiting.get_map().get(key.fd) == key:  # it may have gone, its number may not

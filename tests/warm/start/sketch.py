@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from matplotlib import axis
 from PIL import Image
 
 ASKED = ("get_text", "get_xydata", "get_array", "get_height", "get_width")
@@ -13,6 +14,16 @@ ASKED = ("get_text", "get_xydata", "get_array", "get_height", "get_width")
 def replace(module: Any) -> None:
     """Let the figures of matplotlib.figure be saved so."""
     module.Figure.savefig = save
+    axis._LazyTickList.__get__ = get_ticks  # type: ignore[attr-defined]
+
+
+def get_ticks(ticks: Any, of: Any, _: Any) -> Any:
+    """Make none: they are half of what an axes takes, and not in a sketch."""
+    if of is None:
+        return ticks
+    made: list[Any] = []
+    setattr(of, "majorTicks" if ticks._major else "minorTicks", made)
+    return made
 
 
 def save(figure: Any, file: Any, *, dpi: int, **_: Any) -> None:
