@@ -23,7 +23,7 @@ QUICK = {"PYTHONPATH": str(HERE / "start")}
 DIES = {"WARM_END": "SIGKILL"}  # what ends a warm command whose client is killed, not SIGTERM
 SOCKET = "WARM_SOCKET"  # environment variable: of the server that is used
 SHARED = "WARM_SHARED"  # environment variable: of one that pytest's workers share
-START_S = 300.0
+START_S = 120.0
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from dvc.utils import strictyaml
 from dvc.utils.serialize import _yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.resolver import VersionedResolver
 
 parse_safe, parse_keeping_comments = _yaml.parse_yaml, _yaml.parse_yaml_for_update
 dump_keeping_comments = _yaml._dump
@@ -22,6 +23,7 @@ def use() -> None:
     strictyaml.parse_yaml = _yaml.parse_yaml = parse
     _yaml.parse_yaml_for_update = parse_for_update
     _yaml._dump = dump
+    VersionedResolver.processing_version = (1, 2)  # else it is asked for each word
 
 
 def parse(text: str, path: str, typ: str = "safe") -> Any:

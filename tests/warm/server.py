@@ -24,15 +24,19 @@ from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 from weakref import finalize
 
+from PIL import Image
+
 from tests.warm import quick_yaml
 
 LATER = (  # imported where they are needed, not at the start of a module
     "dvc.cli.parser",
     "dvc.repo.checkout",
+    "dvc.repo.datasets",
     "dvc.repo.experiments",
     "dvc.repo.reproduce",
     "dvc.repo.status",
     "matplotlib.backends.backend_agg",
+    "networkx",
     "pytest",
     "torch._dynamo",
     "torchvision.models",
@@ -57,6 +61,7 @@ def import_all() -> None:
         importlib.import_module(f"stages.{path.stem}")
     for name in LATER:
         importlib.import_module(name)
+    Image.init()  # imports a module for each format
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
     sys.meta_path[:] = finders
@@ -163,6 +168,7 @@ def begin(listener: socket.socket, waiting: selectors.BaseSelector) -> None:
 
 def start(command: Command, files: list[int]) -> NoReturn:
     """Become the command, and end without taking apart, module by module, what was imported."""
+    gc.disable()  # it ends soon
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
