@@ -97,6 +97,19 @@ def fetch(url: str, digests: Digests, limit: int = MAX_BYTES) -> Path:
     return target
 
 
+def fetch_near(url: str, digests: Digests) -> Path:
+    """Return the mirror's file of that name, if it has one, else the file at the address.
+
+    Raises:
+        SourceError: it cannot be had, or has other digests.
+    """
+    mirror = read_variable(MIRROR)
+    if mirror and (path := _find(mirror, name_of(url), digests, MAX_BYTES)):
+        verify(path, digests)
+        return path
+    return fetch(url, digests)
+
+
 def verify(path: Path, digests: Digests) -> None:
     """Raise ChecksumError unless the file has each of the digests."""
     if wrong := _differs(path, digests):
@@ -134,12 +147,12 @@ def _fetch_at_source(official: Official) -> Path:
         ) from None
 
 
-def _find(mirror: str, name: str, digests: Digests) -> Path | None:
+def _find(mirror: str, name: str, digests: Digests, limit: int = OFFICIAL_MAX_BYTES) -> Path | None:
     """Return the mirror's file of that name, or its first that fits the pattern."""
     if is_address(mirror):
         try:
             address = f"{mirror.rstrip('/')}/{name}"
-            return None if "*" in name else fetch(address, digests, OFFICIAL_MAX_BYTES)
+            return None if "*" in name else fetch(address, digests, limit)
         except MissingError:
             return None
     if not (folder := Path(mirror).expanduser()).is_dir():

@@ -103,7 +103,7 @@ def open_user_images(path: Path, params: DataParams) -> RawImages:
         "verified": None,
         "note": f"{n_images:,} images in {n_classes} classes, from the {kind} {path.name}.",
     }
-    return _from_tree(tree, params.image_px, facts, params.fit)
+    return make_raw(tree, params.image_px, facts, params.fit)
 
 
 def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawImages:
@@ -116,10 +116,11 @@ def _open_cifar10_copy(path: Path, image_px: int, facts: dict[str, Any]) -> RawI
         f"{share} CIFAR-10 images, from a mirror's JPEG copy, not the official archive: "
         "checksums not verified."
     )
-    return _from_tree(tree, image_px, facts | {"verified": None, "note": note})
+    return make_raw(tree, image_px, facts | {"verified": None, "note": note})
 
 
-def _from_tree(tree: Tree, image_px: int, facts: dict[str, Any], fit: str = CROP) -> RawImages:
+def make_raw(tree: Tree, image_px: int, facts: dict[str, Any], fit: str = CROP) -> RawImages:
+    """Return the images of a tree as a data set; `facts` are for the manifest."""
     positions = {name: position for position, name in enumerate(tree.classes)}
     return RawImages(
         classes=tree.classes,

@@ -73,13 +73,23 @@ def save_raw(
         held = sum(file.stat().st_size for file in folder.glob("*"))  # by a run before this one
         require_space(out, 2 * len(raw.labels) * image_px**2 * 3 - held)
         with open_unfinished(folder, len(raw.labels), image_px) as images:
-            survey = decode(raw, images)
-            check_faults(survey, broken, out.parent / BROKEN_FILE)
-            raw, rows = leave_out(raw, survey, image_px)
-            digests = images.rows["digest"][rows]
-            write_shards(out / "images", digests, lambda places: images.read(rows[places]))
-            write_fit(out / "images", raw.fit)
-            write_files(out / FILES, raw, images.rows[rows])
+            if found := len(raw.labels) - len(images.find(MISSING)):
+                total = f"{len(raw.labels):,}"
+                print(f"going on: {found:,} of {total} images are decoded", flush=True)
+            return save_decoded(raw, images, image_px, out, broken)
+
+
+def save_decoded(
+    raw: RawImages, images: Unfinished, image_px: int, out: Path, broken: str
+) -> list[str]:
+    """Write data/raw from images of which some, or all, are decoded; see `save_raw`."""
+    survey = decode(raw, images)
+    check_faults(survey, broken, out.parent / BROKEN_FILE)
+    raw, rows = leave_out(raw, survey, image_px)
+    digests = images.rows["digest"][rows]
+    write_shards(out / "images", digests, lambda places: images.read(rows[places]))
+    write_fit(out / "images", raw.fit)
+    write_files(out / FILES, raw, images.rows[rows])
     write_array(out / "labels.npy", raw.labels)
     write_array(out / "subsets.npy", raw.subsets)
     write_json(out / "classes.json", raw.classes)
@@ -111,15 +121,8 @@ def open_place(out: Path, place: Path | None) -> Iterator[Path]:
 
 def decode(raw: RawImages, images: Unfinished) -> Survey:
     """Decode what is missing, and say what is known of all images."""
-    faults: dict[int, str] = {}
     missing = images.find(MISSING)
-    if found := len(raw.labels) - len(missing):
-        print(f"going on: {found:,} of {len(raw.labels):,} images are decoded", flush=True)
-    for image in track(raw.read(missing, FULL_BITS), "images", len(missing)):
-        if image.picture:
-            images.put(image, image.picture, deep=image.picture.peak > 0)
-        else:
-            faults[image.row] = image.fault
+    faults = images.take(raw.read(missing, FULL_BITS), "images", len(missing))
     sizes = np.stack([images.rows["width"], images.rows["height"]], 1)
     survey = Survey(raw.names, faults, sizes, np.array(images.rows["peak"]))
     if survey.bits != FULL_BITS:

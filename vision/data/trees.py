@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from vision.base.errors import DataError, SourceError
 from vision.data.archives import read_heads, read_members
@@ -44,6 +44,15 @@ from vision.data.surveys import (
 
 CLUTTER = ("__macosx",)  # and all that starts with a dot
 TABLES = (".csv", ".parquet")
+
+
+class Files(NamedTuple):
+    """What a folder or an archive holds."""
+
+    where: str  # its name, for messages
+    images: dict[str, str]  # name and format of each, sorted
+    others: list[str]  # names of files that are no images, sorted
+    names: Collection[str]  # of all files, and of folders with a `/` at the end
 
 
 @dataclass(frozen=True)
@@ -82,13 +91,7 @@ def open_tree(path: Path) -> Tree:
         SourceError: a member, a link or the layout is refused.
         DataError: there are too few classes, or a subset lacks one.
     """
-    heads = list_heads(path)
-    images, others = sort_files(heads, path.name)
-    try:
-        layout = find_layout(images, path.name)
-    except FlatError as error:
-        raise FlatError(f"{error}{_suggest_table(others)}") from None
-    return make_tree(path, layout, images, others, heads)
+    return find_tree(path, list_files(path))
 
 
 def open_labelled_tree(path: Path, labels: str, *, skip: bool) -> Tree:
@@ -102,12 +105,24 @@ def open_labelled_tree(path: Path, labels: str, *, skip: bool) -> Tree:
         SourceError: the table cannot be read, or a row names no file and none may be skipped.
         DataError: there are too few classes, or a subset lacks one.
     """
-    heads = list_heads(path)
-    images, others = sort_files(heads, path.name)
-    table, content = _load_table(path, labels, heads)
-    layout, missing = find_labelled(read_table(table, content), images, table)
+    files = list_files(path)
+    return find_labelled_tree(path, files, *_load_table(path, labels, files.names), skip=skip)
+
+
+def find_tree(path: Path, files: Files) -> Tree:
+    """Give each image its class by the folders that it lies in; see `open_tree`."""
+    try:
+        layout = find_layout(files.images, files.where)
+    except FlatError as error:
+        raise FlatError(f"{error}{_suggest_table(files.others)}") from None
+    return make_tree(path, layout, files)
+
+
+def find_labelled_tree(path: Path, files: Files, table: str, content: bytes, *, skip: bool) -> Tree:
+    """Give each image its class by a table, one of the files; see `open_labelled_tree`."""
+    layout, missing = find_labelled(read_table(table, content), files.images, table)
     if not layout.places:
-        raise DataError(f"{table} has no label for any image of {path.name}: compare their names")
+        raise DataError(f"{table} has no label for any image of {files.where}: compare their names")
     facts: dict[str, Any] = {
         "labels": {"name": table, "sha256": hashlib.sha256(content).hexdigest()}
     }
@@ -115,38 +130,30 @@ def open_labelled_tree(path: Path, labels: str, *, skip: bool) -> Tree:
     if missing:
         facts["missing"] = {"count": len(missing), "first": [show(row) for row in missing[:FEW]]}
         some = join_some(facts["missing"]["first"], FEW, len(missing))
-        remarks = [f"{len(missing):,} rows of {table} name no image of {path.name}: {some}"]
+        remarks = [f"{len(missing):,} rows of {table} name no image of {files.where}: {some}"]
         if not skip:
             raise SourceError(f"{remarks[0]}; mend them, or set data.broken: skip")
-    tree = make_tree(path, layout, images, [name for name in others if name != table], heads)
+    others = [name for name in files.others if name != table]
+    tree = make_tree(path, layout, files._replace(others=others))
     return replace(tree, facts=tree.facts | facts, remarks=[*tree.remarks, *remarks])
 
 
-def make_tree(
-    path: Path,
-    layout: Layout,
-    images: dict[str, str],
-    others: list[str],
-    heads: Collection[str],
-) -> Tree:
-    """Check a layout, and say what is left out.
-
-    Args:
-        images: name and format of each, see `sort_files`.
-        others: names of files that are no images.
-        heads: names of all files, and of folders with a `/` at the end.
-    """
-    unread = {name for name, format_ in images.items() if format_ == HEIC and not can_read_heic()}
+def make_tree(path: Path, layout: Layout, files: Files) -> Tree:
+    """Check a layout, and say what is left out."""
+    where = files.where
+    unread = {
+        name for name, format_ in files.images.items() if format_ == HEIC and not can_read_heic()
+    }
     places = [place for place in layout.places if place.name not in unread]
     if layout.class_depth is not None:
-        _check_folders(layout.class_depth, heads, path.name)
+        _check_folders(layout.class_depth, files.names, where)
     if lost := sorted({place.class_name for place in layout.places} - {*list_classes(places)}):
         raise DataError(
-            f"{path.name} has images of {', '.join(lost)} in HEIC alone: pip install {HEIC_PACKAGE}"
+            f"{where} has images of {', '.join(lost)} in HEIC alone: pip install {HEIC_PACKAGE}"
         )
-    check_classes(places, path.name)
+    check_classes(places, where)
     facts, remarks = {}, list(layout.remarks)
-    if left_out := sorted([*others, *unread]):
+    if left_out := sorted([*files.others, *unread]):
         facts["left_out"] = describe_files(left_out)
         remarks.append(describe_left_out(facts["left_out"]))
     if unread:
@@ -155,6 +162,12 @@ def make_tree(
         facts["unlabelled"] = describe_files(unlabelled)
         remarks.append(f"{len(unlabelled):,} without labels: pipeline predict")
     return Tree(path, places, list_classes(places), facts, remarks)
+
+
+def list_files(path: Path) -> Files:
+    """List what a folder or an archive holds; hidden files are left out."""
+    heads = list_heads(path)
+    return Files(path.name, *sort_files(heads, path.name), heads)
 
 
 def describe_files(names: list[str]) -> dict[str, Any]:
@@ -272,14 +285,18 @@ def _load_table(path: Path, labels: str, names: Collection[str]) -> tuple[str, b
     file = path / labels
     if path.is_dir() and file.is_file() and file.resolve().is_relative_to(path.resolve()):
         return file.resolve().relative_to(path.resolve()).as_posix(), file.read_bytes()
-    if not path.is_dir():
-        ends = [name for name in names if f"/{name}".endswith(f"/{labels}")]
-        for name, content in read_members(path, ends[:1]):
-            return name, content
+    if not path.is_dir() and (found := find_packed_table(path, labels, names)):
+        return found
     raise SourceError(
         f"data.labels is {labels!r}, which {path.name} does not hold: put the .csv or .parquet "
         "file there, so that DVC sees when it changes"
     )
+
+
+def find_packed_table(path: Path, labels: str, names: Iterable[str]) -> tuple[str, bytes] | None:
+    """Return name and content of the table of an archive whose path ends so, if there is one."""
+    ends = [name for name in names if f"/{name}".endswith(f"/{labels}")]
+    return next(read_members(path, ends[:1]), None)
 
 
 def _suggest_table(others: list[str]) -> str:

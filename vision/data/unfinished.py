@@ -8,13 +8,14 @@ A process that is killed leaves them; the next one decodes what is missing.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from vision.base.files import reserve
+from vision.base.progress import track
 from vision.data.decoding import Decoded
 from vision.data.images import Picture
 from vision.data.sharding import DIGEST, digest_pixels
@@ -55,6 +56,16 @@ class Unfinished:
         for image, row in zip(images, rows.tolist(), strict=True):
             os.preadv(self._pixels, [image.data], row * self._n_bytes)
         return images
+
+    def take(self, images: Iterable[Decoded], title: str, count: int) -> dict[int, str]:
+        """Put images as they come, and return why some cannot be read, by row."""
+        faults: dict[int, str] = {}
+        for image in track(images, title, count):
+            if image.picture:
+                self.put(image, image.picture, deep=image.picture.peak > 0)
+            else:
+                faults[image.row] = image.fault
+        return faults
 
     def find(self, state: int) -> np.ndarray:
         return np.flatnonzero(self.rows["state"] == state)
