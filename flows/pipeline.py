@@ -46,6 +46,7 @@ from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_r
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import Stop, find_stop, stoppable
+from flows.placing.part_sender import place_parts
 from flows.placing.places import check_places, name_there, place_stages
 from flows.placing.sender import Placed, Sender
 from flows.placing.sharing import bring_results, send_results
@@ -285,7 +286,10 @@ def place_stage(run: Run, stage: PlannedStage) -> Placed | None:
         if now.verdict != "run" or now.known:
             return None
     logger, on_line = get_run_logger(), _listen(stage)
-    return Sender(run.tree, stage, pool, run.force, run.stop, logger.info, on_line).place()
+    sender = Sender(run.tree, stage, pool, run.force, run.stop, logger.info, on_line)
+    if not run.force:
+        place_parts(sender)
+    return sender.place()
 
 
 def conclude_placed(run: Run, stage: PlannedStage, placed: Placed, seconds: float) -> State[Any]:

@@ -10,6 +10,7 @@ from vision.base.errors import PipelineError
 T = TypeVar("T")
 Tell = Callable[[str], None]
 AWAY_S, RETRY_S = 300.0, 5.0  # for which what is away is waited for, between tries
+RESULT_S = 1800.0  # for which a result waits for the remote
 
 
 class AwayError(PipelineError):
@@ -18,6 +19,11 @@ class AwayError(PipelineError):
 
 def is_away(error: Exception) -> bool:
     return isinstance(error, AwayError)
+
+
+def is_for_someone(error: Exception) -> bool:
+    """Say whether someone may see to what keeps a result here, such as a remote that is full."""
+    return isinstance(error, PipelineError)
 
 
 def insist(

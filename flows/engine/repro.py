@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,14 +111,14 @@ def repro(
         StoppedError: `stop` was set.
     """
     stop = stop or threading.Event()
-    command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] * force), stage]
+    command = ["dvc", "--wait-for-lock", "repro", "--single-item", *(["--force"] * force), stage]
     environment = _make_environment(threads, force)
     kills = count_memory_kills()
     for _ in range(BUSY_TRIES):
         output = _Output()
         deadline = time.monotonic() + timeout_s
         listeners = [output.read, on_line]
-        status = _run_supervised(tree, command, environment, listeners, stop, deadline)
+        status = run_supervised(tree, command, environment, listeners, stop, deadline)
         if status == 0:
             return output.outcome
         if status == TIMED_OUT:
@@ -152,17 +152,25 @@ def _describe_kill(for_memory: bool, memory: str, said: str) -> str:
     return f"killed, {why}: {way_out}{last}"
 
 
-def _run_supervised(
+def run_supervised(
     tree: Path,
-    arguments: list[str],
+    command: Sequence[str],
     environment: dict[str, str],
-    listeners: list[Callable[[str], None]],
+    listeners: Sequence[Callable[[str], None]],
     stop: threading.Event,
     deadline: float = math.inf,
 ) -> int:
-    """Run dvc under the supervisor, give its lines to the listeners, return its exit status."""
+    """Run a module under the supervisor, give its lines to the listeners, return its exit status.
+
+    Args:
+        command: the module, as dvc, and its arguments.
+        deadline: of the monotonic clock, at which it is ended, with the status TIMED_OUT.
+
+    Raises:
+        StoppedError: `stop` was set.
+    """
     with subprocess.Popen(
-        [sys.executable, "-I", supervisor.__file__, sys.executable, "-m", "dvc", *arguments],
+        [sys.executable, "-I", supervisor.__file__, sys.executable, "-m", *command],
         cwd=tree,
         env=environment,
         stdin=subprocess.DEVNULL,

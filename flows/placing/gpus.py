@@ -33,7 +33,7 @@ def hold_gpu(
         Its number; None where GPUs are not dealt out, or `stop` was set.
     """
     numbers = list_gpus() if GPU_TAG in tags else []
-    lock = _wait_for_one(numbers, stop, tell) if numbers else None
+    lock = wait_for_one("GPUs", numbers, stop, tell) if numbers else None
     if not lock:
         yield None
         return
@@ -58,10 +58,14 @@ def read_gpu_names() -> list[str]:
     return [found[1].strip() for text in texts if (found := re.search(r"Model:(.*)", text))]
 
 
-def _wait_for_one(
-    numbers: Sequence[str], stop: threading.Event, tell: Callable[[str], None]
+def wait_for_one(
+    kind: str, numbers: Sequence[str], stop: threading.Event, tell: Callable[[str], None]
 ) -> FileLock | None:
-    folder = Path(tempfile.gettempdir()) / f"pipeline-gpus-{os.getuid()}"
+    """Return the lock of one of some things of this machine, when one is free.
+
+    None, where `stop` is set before.
+    """
+    folder = Path(tempfile.gettempdir()) / f"pipeline-{kind.lower()}-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     told = False
     while not stop.is_set():
@@ -73,7 +77,7 @@ def _wait_for_one(
                 continue
             return lock
         if not told:
-            tell(f"waits for one of {len(numbers)} GPUs of this machine")
+            tell(f"waits for one of {len(numbers)} {kind} of this machine")
         told = True
         stop.wait(LOOK_S)
     return None

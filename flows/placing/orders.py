@@ -11,6 +11,7 @@ from flows.engine.repro import Outcome
 from flows.placing.objects import Entry, RefusedError, list_deps
 
 ANSWER = "answer"  # key of the artifact that holds it
+LINES = "stage"  # logger of what the stage itself says
 LOCK = Path("requirements.lock")  # of the packages that a clone is installed with
 
 
@@ -22,6 +23,7 @@ class Order(BaseModel):
         held: the paths of its deps that DVC holds; git holds the others.
         packages: the hash of the lock file that the sender is installed from.
         tags: of which the worker takes slots.
+        part: of the source, where it alone is to be decoded; 0: the whole stage is to run.
     """
 
     stage: str
@@ -34,12 +36,17 @@ class Order(BaseModel):
     force: bool = False
     timeout_s: float | None = None
     memory: str = ""
+    part: int = 0
+
+    @property
+    def title(self) -> str:
+        return f"{self.stage} part {self.part}" if self.part else self.stage
 
 
 class Answer(BaseModel):
     """
     Attributes:
-        entry: of the stage, as the worker's dvc.lock has it.
+        entry: of the stage, as the worker's dvc.lock has it; of a part, nothing.
         seconds: of the stage alone.
         steps: seconds of all that the worker did, by what.
         received, sent: bytes that the worker had to move.

@@ -54,7 +54,7 @@ def ask_for(client: SyncPrefectClient, pool: str, order: Order, key: str) -> Flo
         raise PipelineError(f"{what}: {way_out}") from None
     return client.create_flow_run_from_deployment(
         deployment.id,
-        name=f"{order.stage} {find_key(order.entry)[:8]}-{key.rpartition('-')[2]}",
+        name=f"{order.title} {find_key(order.entry)[:8]}-{key.rpartition('-')[2]}",
         parameters={"order": order.model_dump(mode="json")},
         idempotency_key=key,
         tags=[order.stage, pool],

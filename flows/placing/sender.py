@@ -21,6 +21,7 @@ from flows.placing.beats import STATUS
 from flows.placing.foreseen import describe_bytes
 from flows.placing.objects import (
     Entry,
+    Reading,
     RefusedError,
     Store,
     find_key,
@@ -92,8 +93,20 @@ class Sender:
         hashes = list_deps(reading.entry)
         held = [hashes[path] for path in reading.held]
         self.sent = insist(lambda: store.push(held), self.stop, self.tell)
+        order = self.make_order(reading)
+        try:
+            placed = self._try(store, client, order)
+        finally:
+            with suppress(PipelineError):  # `pipeline doctor` sees to it
+                drop_tree(order.reference)
+        if self.force:
+            store.forget(reading.stage)  # or DVC would keep what it has
+        return placed
+
+    def make_order(self, reading: Reading) -> Order:
+        """Send the tree, and return what to ask of a worker."""
         reference = name_reference(str(flow_run.get_id() or ""), self.stage.name)
-        order = Order(
+        return Order(
             stage=self.stage.name,
             reference=reference,
             commit=send_tree(self.tree, reference),
@@ -105,14 +118,6 @@ class Sender:
             timeout_s=self.stage.meta.get("timeout_seconds"),
             memory=self.stage.memory,
         )
-        try:
-            placed = self._try(store, client, order)
-        finally:
-            with suppress(PipelineError):  # `pipeline doctor` sees to it
-                drop_tree(reference)
-        if self.force:
-            store.forget(reading.stage)  # or DVC would keep what it has
-        return placed
 
     def _try(self, store: Store, client: SyncPrefectClient, order: Order) -> Placed:
         """Ask again where a worker went, and past what earlier runs of the same key ended as."""

@@ -23,7 +23,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.engine.environment import describe_here
 from flows.engine.names import hold_name, make_name
-from flows.engine.patience import insist
+from flows.engine.patience import RESULT_S, insist, is_for_someone
 from flows.engine.repro import Outcome, StageFailedError, StoppedError, repro
 from flows.engine.tree import TREES, bring_downloads, check_out, remove_tree
 from flows.orchestration import slots
@@ -41,12 +41,12 @@ from flows.placing.objects import (
     open_store,
     read_stage,
 )
-from flows.placing.orders import ANSWER, Answer, Order, check_same, hash_packages
+from flows.placing.orders import ANSWER, LINES, Answer, Order, check_same, hash_packages
+from flows.placing.part_worker import answer_part
+from flows.placing.parts import bring_parts, drop_others
 from flows.placing.refs import bring_tree
 from vision.base.errors import PipelineError
 
-AWAY_S = 1800.0  # for which a result waits for the remote
-LINES = "stage"  # logger of what the stage itself says
 REFUSED = "Refused"  # name of the state
 
 slots.install()
@@ -117,7 +117,11 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
     with open_store(tree) as store:
         received = bring_deps(store, order, tree)
         clock.note("deps")
-        tell, places = get_run_logger().info, find_checkpoints(order, tree, Path())
+        if order.part:
+            return answer_part(order, tree, store)
+        tell = get_run_logger().info
+        bring_parts(store, order, tree, tell)
+        places = find_checkpoints(order, tree, Path())
         with travelling(store, places, tell):
             state = run_there.with_options(
                 name=order.stage, task_run_name=order.stage, tags=order.tags
@@ -128,8 +132,9 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
         clock.note("stage")
         entry = read_lock(tree, order.stage)
         push = partial(store.push, list_outs(entry))
-        sent = insist(push, find_stop(), tell, AWAY_S, may_pass=is_for_someone)
+        sent = insist(push, find_stop(), tell, RESULT_S, may_pass=is_for_someone)
         forget(store, places, tell)
+        drop_others(store, order, tree, tell)
         clock.note("outs")
     answer = Answer(
         entry=entry,
@@ -143,11 +148,6 @@ def _answer(order: Order, tree: Path, clock: Clock) -> State[Any]:
     )
     create_markdown_artifact(answer.model_dump_json(), key=ANSWER, description=order.stage)
     return Completed(message=f"{order.stage}: {outcome} in {seconds:.1f} s")
-
-
-def is_for_someone(error: Exception) -> bool:
-    """Say whether someone may see to what keeps a result here, such as a remote that is full."""
-    return isinstance(error, PipelineError)
 
 
 def bring_deps(store: Store, order: Order, tree: Path) -> int:

@@ -37,6 +37,7 @@ from vision.schema.data import DataParams
 
 PIXELS, ROWS, LISTING = FILES = ("pixels", "rows", "listing.json")  # the last one comes last
 CHECKSUM_DIGITS = 12
+UNREAD = f"pip install {HEIC_PACKAGE}"  # why photos in HEIC are not decoded
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def name_part(part: Part, params: DataParams, code: Mapping[str, str]) -> str:
         code: see `digest_code`.
     """
     facts = params.model_dump(include={"image_px", "fit", "labels"})
-    facts |= {"archive": part.checksum, "Pillow": PIL.__version__, HEIC: can_read_heic()}
+    facts |= {"archive": part.checksum, "Pillow": PIL.__version__}
     decisive = {**code, **{name: digest_value(fact) for name, fact in facts.items()}}
     key = hashlib.sha256(repr(sorted(decisive.items())).encode()).hexdigest()[:KEY_DIGITS]
     return f"part-{part.checksum[:CHECKSUM_DIGITS]}-{key}"
@@ -155,6 +156,8 @@ def naming(part: Part) -> Iterator[None]:
 
 def _is_whole(place: Path, listing: Listing, image_px: int) -> bool:
     """Say whether all images that can be read are there, undamaged; what is not is forgotten."""
+    if can_read_heic() and UNREAD in listing.faults.values():
+        return False
     names = [*listing.images]
     if not (rows := place / ROWS).exists() or sha256_of(rows) != listing.rows_sha256:
         rows.unlink(missing_ok=True)
@@ -191,9 +194,9 @@ def _decode(part: Part, params: DataParams, place: Path) -> Listing:
 
 
 def _refuse_heic(formats: Mapping[str, str]) -> dict[str, str]:
-    """Return why photos in HEIC are not decoded, where they cannot be."""
+    """Return the photos in HEIC, where they cannot be decoded, and why."""
     unread = [] if can_read_heic() else [name for name, kind in formats.items() if kind == HEIC]
-    return dict.fromkeys(unread, f"pip install {HEIC_PACKAGE}")
+    return dict.fromkeys(unread, UNREAD)
 
 
 def _pack(table: tuple[str, bytes] | None) -> tuple[str, str] | None:

@@ -1,0 +1,104 @@
+"""What workers have decoded of a data set in several archives, in the folder of DVC's remote.
+
+checkpoints/PART/pixels, rows, listing.json    PART names the part by all that decides what is
+                                               decoded, alike on all machines: vision/data/parts.py
+"""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from flows.engine.patience import Tell, insist
+from flows.orchestration.stopping import find_stop
+from flows.placing.checkpoints import Shelf
+from flows.placing.objects import Entry, Store, list_deps
+from flows.placing.orders import Order
+from vision.base.errors import PipelineError
+from vision.base.files import replacing
+from vision.base.params import PARAMS_FILE, read_params
+from vision.base.sections import check_section
+from vision.data.described import Part, list_parts
+from vision.data.parts import FILES, LISTING, digest_code, find_kept, name_part, read_listing
+from vision.schema.data import DataParams
+
+STAGE = "download"  # which joins the parts
+
+
+def find_parts(stage: str, tree: Path) -> list[Part]:
+    """Return the parts of the source that a stage downloads, if it does and there are some."""
+    return list_parts(_read_data(tree), tree) if stage == STAGE else []
+
+
+def name_parts(parts: Sequence[Part], entry: Entry, tree: Path) -> Mapping[int, str]:
+    """Return under what name each part is kept, by its number.
+
+    Args:
+        entry: of the stage, with its deps.
+    """
+    params, code = _read_data(tree), digest_code(list_deps(entry), tree)
+    return {part.number: name_part(part, params, code) for part in parts}
+
+
+def _read_data(tree: Path) -> DataParams:
+    return check_section("data", read_params(tree / PARAMS_FILE).get("data"), DataParams)
+
+
+class PartShelf(Shelf):
+    """The folder of a remote in which parts lie."""
+
+    def has(self, name: str) -> bool:
+        with self.store.reaching():
+            return bool(self.fs.exists(self.fs.join(self.folder, name, LISTING)))
+
+    def bring(self, place: Path) -> bool:
+        """Fetch a part that is not here, and say whether it has come."""
+        if read_listing(place) or not self.has(place.name):
+            return False
+        with self.store.reaching():
+            for file in FILES:
+                with replacing(place / file) as unfinished:
+                    self.fs.get_file(self._find(place, file), str(unfinished))
+        return True
+
+    def send(self, place: Path) -> None:
+        """Send a part; its listing, by which it is found, comes last."""
+        with self.store.reaching():
+            self.fs.makedirs(self.fs.join(self.folder, place.name), exist_ok=True)
+            for file in FILES:
+                unfinished = f"{self._find(place, file)}.{os.getpid()}.tmp"
+                self.fs.put_file(str(place / file), unfinished)
+                self.fs.move(unfinished, self._find(place, file))
+
+    def drop_others(self, names: Collection[str]) -> None:
+        """Remove what the archives of these parts gave with other params or code."""
+        archives = {name.rpartition("-")[0] for name in names}
+        with self.store.reaching():
+            for path in self.fs.ls(self.folder, detail=False):
+                name = self.fs.name(path)
+                if name.rpartition("-")[0] in archives and name not in names:
+                    self.fs.remove(path, recursive=True)
+
+    def _find(self, place: Path, file: str) -> str:
+        return str(self.fs.join(self.folder, place.name, file))
+
+
+def bring_parts(store: Store, order: Order, tree: Path, tell: Tell) -> None:
+    """Fetch what others have decoded of a stage's source, for the stage to find."""
+    parts = [] if order.force else find_parts(order.stage, tree)
+    names = name_parts(parts, order.entry, tree).values()
+    come = 0
+    for place in filter(None, map(find_kept, names)):
+        come += insist(partial(PartShelf(store).bring, place), find_stop(), tell)
+    if parts:
+        tell(f"{come} of {len(parts)} parts came from other workers")
+
+
+def drop_others(store: Store, order: Order, tree: Path, tell: Tell) -> None:
+    """Remove from the remote what the archives of a source gave with other params or code."""
+    names = name_parts(find_parts(order.stage, tree), order.entry, tree).values()
+    try:
+        if names:
+            PartShelf(store).drop_others(names)
+    except PipelineError as error:
+        tell(f"older parts stay: {error}")

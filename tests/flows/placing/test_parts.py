@@ -1,0 +1,118 @@
+"""A data set in several archives is decoded part by part on workers, each part once."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.placing.objects import open_store
+from flows.placing.parts import PartShelf
+from flows.placing.pools import register_pools
+from tests.flows.placing.conftest import POOL, ending, read_runs, run, start_worker
+from tests.flows.toy import dvc, git
+from tests.projects import commit, copy_code, set_value
+from tests.vision.base.servers import serving
+from tests.vision.data.pictures import encode, paint, write_folder, write_tar_gz
+from vision.data.parts import FILES
+from vision.data.sources import open_user_images
+from vision.data.storing import save_raw
+from vision.schema.data import DataParams
+
+PX = 16  # as tests.projects.SMALL has it
+PETS = {
+    f"{name}/{n}.png": encode(paint((9 * n, shade, 0)))
+    for n in range(12)
+    for shade, name in enumerate(("cats", "dogs"))
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project at home, whose `download` is tried once, and two clones for workers."""
+    home = tmp_path / "home"
+    home.mkdir()
+    copy_code(home)
+    text = (home / "dvc.yaml").read_text()
+    (home / "dvc.yaml").write_text(text.replace("retries: 2", "retries: 0"))
+    dvc(home, "remote", "add", "--default", "store", "../store")
+    set_value(home, "data.source", "sources/pets.yaml")
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return home
+
+
+def share(home: Path) -> None:
+    """Commit the project, and clone it for two workers."""
+    commit(home)
+    git(home.parent, "clone", "--quiet", "--bare", "home", "hub.git")
+    git(home, "remote", "add", "origin", "../hub.git")
+    for name in ("one", "two"):
+        git(home.parent, "clone", "--quiet", "hub.git", name)
+
+
+def read_raw(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.usefixtures("prefect_server")
+def test_parts_are_decoded_by_workers_and_what_one_gave_another_joins(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, archives = sorted(PETS), {}
+    for number, letter in enumerate("ab"):
+        chosen = {name: PETS[name] for name in names[number::2]}
+        archives[letter] = write_tar_gz(tmp_path / f"{letter}.bin", chosen).read_bytes()
+    with serving(**archives) as site:
+        listed = [
+            {"url": f"{site.url}/{letter}.bin", "sha256": hashlib.sha256(content).hexdigest()}
+            for letter, content in archives.items()
+        ]
+        (home / "sources/pets.yaml").write_text(yaml.safe_dump({"parts": listed}))
+        share(home)
+        register_pools([POOL])
+        del site.files["/b.bin"]
+        with ending(start_worker(tmp_path / "one", NO_PROXY="127.0.0.1")):
+            state = run("first", targets=["download"], place=[f"download={POOL}"])
+        assert str(state.message).startswith(f"download: part 2 of 2: {site.url}/b.bin ")
+        assert len([*(tmp_path / "store/checkpoints").glob("part-*/listing.json")]) == 1
+        site.files["/b.bin"] = archives["b"]
+        site.asked.clear()
+        with ending(start_worker(tmp_path / "two", NO_PROXY="127.0.0.1")):
+            state = run("second", targets=["download"], place=[f"download={POOL}"])
+        assert state.message == "1 of 1 stages ran: download"
+        assert [path for path, _ in site.asked] == ["/b.bin"]
+    assert "1 of 2 parts are there already" in caplog.text
+    parts = [each.state_name for each in read_runs("download") if "part" in each.name]
+    assert sorted(parts) == ["Completed", "Completed", "Failed"]
+    params = DataParams(source="pets", image_px=PX)
+    save_raw(open_user_images(write_folder(tmp_path / "pets", PETS), params), PX, tmp_path / "raw")
+    assert read_raw(home / "data/raw") == read_raw(tmp_path / "raw")
+    assert "up to date" in dvc(home, "status", "download")
+
+
+def test_a_part_lies_in_the_remote_once_it_is_whole_and_only_as_it_was_last_asked_for(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dvc(toy, "remote", "add", "--default", "store", "../store")
+    monkeypatch.chdir(toy)
+    older, newer, other = ("part-aaa-0000", "part-aaa-1111", "part-bbb-0000")
+    for name in (older, newer, other):
+        for file in FILES:
+            (toy / name).mkdir(exist_ok=True)
+            (toy / name / file).write_text("{}" if file.endswith("json") else name)
+    with open_store(toy) as store:
+        shelf = PartShelf(store)
+        assert not shelf.has(newer)
+        for name in (older, newer, other):
+            shelf.send(toy / name)
+        shelf.drop_others([newer])
+        assert [shelf.has(name) for name in (older, newer, other)] == [False, True, True]
+        (toy / newer / FILES[-1]).unlink()
+        assert shelf.bring(toy / newer)
+        assert not shelf.bring(toy / older)
+    lying = {path.name for path in (toy / "../store/checkpoints").rglob("*") if path.is_file()}
+    assert lying == {*FILES}
