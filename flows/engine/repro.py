@@ -29,7 +29,7 @@ COMMAND = re.compile(r"> .*|\s*")  # the command of a stage, as DVC shows it, or
 KILLED_BY_SHELL = re.compile(r"(\S+: )*(line \d+: +\d+ )?[Kk]illed\b.*")  # said by sh, bash or zsh
 BUSY_WAIT_S = 2.0  # DVC waits for its lock, but not for a path that another process reads
 BUSY_TRIES = 30
-KILLED = {-9, 137}  # by SIGKILL: as Python and as shells report it
+KILLED = {-9, 137, 247}  # by SIGKILL: as Python, shells and the supervisor report it
 VMSTAT = Path("/proc/vmstat")
 TIMED_OUT = 124  # as timeout(1) reports it
 
@@ -130,7 +130,7 @@ def repro(
         else:
             break
     if not output.is_told and {status, output.status} & KILLED:
-        message = _describe_kill(count_memory_kills() > kills, memory, output.said)
+        message = describe_kill(count_memory_kills() > kills, memory, output.said)
     else:
         message = output.describe() or f"dvc repro ended with status {status}"
     raise StageFailedError(stage, message, output.status)
@@ -145,7 +145,13 @@ def count_memory_kills() -> int:
     return 0
 
 
-def _describe_kill(for_memory: bool, memory: str, said: str) -> str:
+def describe_kill(for_memory: bool, memory: str, said: str) -> str:
+    """Say what was killed, perhaps for want of memory.
+
+    Args:
+        memory: the params that decide how much is needed.
+        said: its last words.
+    """
     why = "as memory ran out" if for_memory else "perhaps as memory ran out"
     way_out = f"lower {memory}" if memory else "end other programs, or take a larger machine"
     last = f"; its last words: {said}" * bool(said)

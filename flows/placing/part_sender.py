@@ -97,10 +97,9 @@ def place_parts(sender: Sender) -> None:
         StageFailedError: naming the parts that failed, each with its address and why.
         StoppedError: the run was told to end.
     """
-    if not (parts := find_parts(sender.stage.name, sender.tree)):
-        return
     try:
-        if group := _prepare(sender, parts):
+        parts = find_parts(sender.stage.name, sender.tree)
+        if parts and (group := _prepare(sender, parts)):
             try:
                 _run(group)
             finally:

@@ -16,7 +16,16 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.engine.environment import describe_here
 from flows.engine.patience import RESULT_S, Tell, insist, is_for_someone
-from flows.engine.repro import TIMED_OUT, Outcome, StageFailedError, StoppedError, run_supervised
+from flows.engine.repro import (
+    KILLED,
+    TIMED_OUT,
+    Outcome,
+    StageFailedError,
+    StoppedError,
+    count_memory_kills,
+    describe_kill,
+    run_supervised,
+)
 from flows.engine.tree import make_environment
 from flows.orchestration.stopping import find_stop
 from flows.placing.beats import note_status
@@ -27,6 +36,7 @@ from flows.placing.parts import PartShelf, find_parts, name_parts
 from vision.base.kept import CHECKPOINTS
 from vision.data.parts import find_kept
 
+ERROR = "error: "  # before what a stage says of itself
 AT_ONCE = 2  # on one machine: one part is fetched while another is decoded
 
 
@@ -90,14 +100,17 @@ def run_part(order: Order, tree: Path, stop: threading.Event, on_line: Tell) -> 
         StageFailedError: with its own words.
         StoppedError: `stop` was set.
     """
-    said = [""]
+    said, kills = [""], count_memory_kills()
     command, environment = ["stages.part", str(order.part)], make_environment()
     limit = math.inf if order.timeout_s is None else order.timeout_s
     listeners, deadline = [said.append, on_line], time.monotonic() + limit
     status = run_supervised(tree, command, environment, listeners, stop, deadline)
+    errors = [line.removeprefix(ERROR) for line in said if line.startswith(ERROR)]
     if status == TIMED_OUT:
         raise StageFailedError(order.stage, f"not done after {limit:g} s: stopped", status)
+    if status in KILLED:
+        why = describe_kill(count_memory_kills() > kills, order.memory, said[-1])
+        raise StageFailedError(order.stage, why, status)
     if status:
-        errors = [line for line in said if line.startswith("error: ")]
-        why = errors[-1].removeprefix("error: ") if errors else f"status {status}, {said[-1]}"
+        why = errors[-1] if errors else f"it ended with status {status}: {said[-1]}"
         raise StageFailedError(order.stage, why, status)

@@ -5,7 +5,8 @@ checkpoints/PART/pixels, rows, listing.json    PART names the part by all that d
 """
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,11 +27,15 @@ STAGE = "download"  # which joins the parts
 
 
 def find_parts(stage: str, tree: Path) -> list[Part]:
-    """Return the parts of the source that a stage downloads, if it does and there are some."""
-    return list_parts(_read_data(tree), tree) if stage == STAGE else []
+    """Return the parts of the source that a stage downloads, if it does and there are some.
+
+    The params of another project, without `models`, are not looked at.
+    """
+    known = stage == STAGE and "models" in read_params(tree / PARAMS_FILE)
+    return list_parts(_read_data(tree), tree) if known else []
 
 
-def name_parts(parts: Sequence[Part], entry: Entry, tree: Path) -> Mapping[int, str]:
+def name_parts(parts: Sequence[Part], entry: Entry, tree: Path) -> dict[int, str]:
     """Return under what name each part is kept, by its number.
 
     Args:
@@ -73,7 +78,7 @@ class PartShelf(Shelf):
     def drop_others(self, names: Collection[str]) -> None:
         """Remove what the archives of these parts gave with other params or code."""
         archives = {name.rpartition("-")[0] for name in names}
-        with self.store.reaching():
+        with self.store.reaching(), suppress(FileNotFoundError):
             for path in self.fs.ls(self.folder, detail=False):
                 name = self.fs.name(path)
                 if name.rpartition("-")[0] in archives and name not in names:
@@ -85,20 +90,19 @@ class PartShelf(Shelf):
 
 def bring_parts(store: Store, order: Order, tree: Path, tell: Tell) -> None:
     """Fetch what others have decoded of a stage's source, for the stage to find."""
-    parts = [] if order.force else find_parts(order.stage, tree)
-    names = name_parts(parts, order.entry, tree).values()
-    come = 0
-    for place in filter(None, map(find_kept, names)):
-        come += insist(partial(PartShelf(store).bring, place), find_stop(), tell)
-    if parts:
-        tell(f"{come} of {len(parts)} parts came from other workers")
+    if order.force or not (parts := find_parts(order.stage, tree)):
+        return
+    shelf, names = PartShelf(store), name_parts(parts, order.entry, tree).values()
+    places = filter(None, map(find_kept, names))
+    come = sum([insist(partial(shelf.bring, place), find_stop(), tell) for place in places])
+    tell(f"{come} of {len(parts)} parts came from other workers")
 
 
 def drop_others(store: Store, order: Order, tree: Path, tell: Tell) -> None:
     """Remove from the remote what the archives of a source gave with other params or code."""
-    names = name_parts(find_parts(order.stage, tree), order.entry, tree).values()
+    if order.force or not (parts := find_parts(order.stage, tree)):
+        return
     try:
-        if names:
-            PartShelf(store).drop_others(names)
+        PartShelf(store).drop_others(name_parts(parts, order.entry, tree).values())
     except PipelineError as error:
         tell(f"older parts stay: {error}")

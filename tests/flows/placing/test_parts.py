@@ -1,18 +1,25 @@
 """A data set in several archives is decoded part by part on workers, each part once."""
 
+import contextlib
 import hashlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
+from flows.engine.repro import StageFailedError
 from flows.placing.objects import open_store
+from flows.placing.orders import Order
+from flows.placing.part_worker import run_part
 from flows.placing.parts import PartShelf
 from flows.placing.pools import register_pools
 from tests.flows.placing.conftest import POOL, ending, read_runs, run, start_worker
-from tests.flows.toy import dvc, git
+from tests.flows.toy import dvc, git, wait_until
 from tests.projects import commit, copy_code, set_value
-from tests.vision.base.servers import serving
+from tests.vision.base.servers import Site, serving
 from tests.vision.data.pictures import encode, paint, write_folder, write_tar_gz
 from vision.data.parts import FILES
 from vision.data.sources import open_user_images
@@ -56,42 +63,74 @@ def read_raw(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.slow
-@pytest.mark.server
-@pytest.mark.usefixtures("prefect_server")
-def test_parts_are_decoded_by_workers_and_what_one_gave_another_joins(
-    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    names, archives = sorted(PETS), {}
+@pytest.fixture
+def site(home: Path) -> Iterator[Site]:
+    """A source of two parts, /a.bin and /b.bin."""
+    archives = {}
     for number, letter in enumerate("ab"):
-        chosen = {name: PETS[name] for name in names[number::2]}
-        archives[letter] = write_tar_gz(tmp_path / f"{letter}.bin", chosen).read_bytes()
+        files = {name: PETS[name] for name in sorted(PETS)[number::2]}
+        archives[letter] = write_tar_gz(home.parent / letter, files).read_bytes()
     with serving(**archives) as site:
         listed = [
             {"url": f"{site.url}/{letter}.bin", "sha256": hashlib.sha256(content).hexdigest()}
             for letter, content in archives.items()
         ]
         (home / "sources/pets.yaml").write_text(yaml.safe_dump({"parts": listed}))
-        share(home)
-        register_pools([POOL])
-        del site.files["/b.bin"]
-        with ending(start_worker(tmp_path / "one", NO_PROXY="127.0.0.1")):
-            state = run("first", targets=["download"], place=[f"download={POOL}"])
-        assert str(state.message).startswith(f"download: part 2 of 2: {site.url}/b.bin ")
-        assert len([*(tmp_path / "store/checkpoints").glob("part-*/listing.json")]) == 1
-        site.files["/b.bin"] = archives["b"]
-        site.asked.clear()
-        with ending(start_worker(tmp_path / "two", NO_PROXY="127.0.0.1")):
-            state = run("second", targets=["download"], place=[f"download={POOL}"])
-        assert state.message == "1 of 1 stages ran: download"
-        assert [path for path, _ in site.asked] == ["/b.bin"]
+        yield site
+
+
+def kill_second_part(site: Site) -> None:
+    """Kill the command that decodes the second part while it waits for its archive."""
+    wait_until(lambda: "/b.bin" in list_asked(site))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[1:] == ["-m", "stages.part", "2"]:
+                process.kill()
+
+
+def list_asked(site: Site) -> list[str]:
+    return [path for path, _ in site.asked]
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.usefixtures("prefect_server", "warm_python")
+def test_parts_are_decoded_by_workers_and_what_one_gave_another_joins(
+    home: Path, site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    share(home)
+    register_pools([POOL])
+    place = [f"download={POOL}"]
+    site.wait_s = 3
+    with ending(start_worker(tmp_path / "one", NO_PROXY="127.0.0.1")):
+        killer = threading.Thread(target=kill_second_part, args=(site,))
+        killer.start()
+        state = run("killed", targets=["download"], place=place)
+        killer.join()
+    assert f"download: part 2 of 2, {site.url}/b.bin: killed, " in str(state.message)
+    assert len([*(tmp_path / "store/checkpoints").glob("part-*/listing.json")]) == 1
+    site.wait_s = 0
+    site.asked.clear()
+    with ending(start_worker(tmp_path / "two", NO_PROXY="127.0.0.1")):
+        state = run("again", targets=["download"], place=place)
+    assert state.message == "1 of 1 stages ran: download"
+    assert list_asked(site) == ["/b.bin"]
     assert "1 of 2 parts are there already" in caplog.text
-    parts = [each.state_name for each in read_runs("download") if "part" in each.name]
+    parts = [each.state_name for each in read_runs("download") if " part " in each.name]
     assert sorted(parts) == ["Completed", "Completed", "Failed"]
     params = DataParams(source="pets", image_px=PX)
     save_raw(open_user_images(write_folder(tmp_path / "pets", PETS), params), PX, tmp_path / "raw")
     assert read_raw(home / "data/raw") == read_raw(tmp_path / "raw")
     assert "up to date" in dvc(home, "status", "download")
+
+
+@pytest.mark.slow
+def test_a_part_that_cannot_be_had_is_one_line_with_its_address(home: Path, site: Site) -> None:
+    del site.files["/b.bin"]
+    order = Order(stage="download", reference="", commit="", entry={}, held=[], packages="", part=2)
+    with pytest.raises(StageFailedError) as caught:
+        run_part(order, home, threading.Event(), print)
+    assert str(caught.value) == (f"download: part 2 of 2: {site.url}/b.bin answers 404 Not Found")
 
 
 def test_a_part_lies_in_the_remote_once_it_is_whole_and_only_as_it_was_last_asked_for(
