@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -331,14 +331,17 @@ def _prepare_prefect() -> None:
 
 def _end(state: "State[Any]") -> None:
     """End with 0, with 1 for a failure, or with 130 where someone has cancelled the run."""
-    from flows.orchestration.reach import hand_over
+    _leave(0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1)
 
-    status = 0 if state.is_completed() else INTERRUPTED if state.is_cancelled() else 1
-    if not hand_over():  # the server is away
+
+def _leave(status: int) -> NoReturn:
+    """End at once, also where Prefect holds back what its server, which is away, has not got."""
+    reach = sys.modules.get("flows.orchestration.reach")  # none is held where it is not imported
+    if reach and not reach.hand_over():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    raise typer.Exit(status)
+    sys.exit(status)
 
 
 def main() -> None:
@@ -363,7 +366,7 @@ def main() -> None:
             raise
         for line in describe_error(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
-        sys.exit(1)
+        _leave(1)
     except SystemExit:
         if told:  # typer has said so, and would end with status 1
             sys.exit(INTERRUPTED)

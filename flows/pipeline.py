@@ -41,7 +41,7 @@ from flows.engine.tree import (
 from flows.engine.tree import (
     publish as publish_branch,
 )
-from flows.orchestration import endings, slots
+from flows.orchestration import recording, slots
 from flows.orchestration.artifacts import EpochProgress, publish_plan, publish_results
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
@@ -59,8 +59,8 @@ ENDED = "the run was told to end"
 LAST_LOOKS = 3  # at what DVC holds for current, each time after running what it did not
 STATE_NAMES = {"cached": "Cached", "restored": "Restored", "ran": "Completed"}
 
+recording.install()
 slots.install()
-endings.install()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from flows.engine.choices import (
 from flows.engine.folds import average_folds, differ_in_fold_alone, drop_fold
 from flows.engine.names import check_free, make_name
 from flows.engine.overrides import parse_value
+from flows.engine.patience import AwayError
 from flows.engine.tree import read_saved
 from flows.orchestration.artifacts import publish_table
 from flows.orchestration.refusals import in_one_line
@@ -166,15 +167,18 @@ def run_experiment(experiment: Experiment, metric: str, parallel: int, replace: 
     Returns:
         How it ended, with its `Result`.
     """
-    state = pipeline.with_options(flow_run_name=experiment.name)(
-        set=list(experiment.overrides),
-        isolated=True,
-        name=experiment.name,
-        jobs=1 if parallel > 1 else None,
-        replace=replace,
-        place=list(experiment.places),
-        return_state=True,
-    )
+    try:
+        state = pipeline.with_options(flow_run_name=experiment.name)(
+            set=list(experiment.overrides),
+            isolated=True,
+            name=experiment.name,
+            jobs=1 if parallel > 1 else None,
+            replace=replace,
+            place=list(experiment.places),
+            return_state=True,
+        )
+    except AwayError as error:  # the server, before it began
+        return Failed(message=str(error), data=Result(experiment, None, str(error)))
     message = str(state.message)
     try:
         score = read_score(experiment.name, metric) if state.is_completed() else None

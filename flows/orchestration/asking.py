@@ -9,14 +9,15 @@ from typing import ParamSpec, TypeVar
 import httpx
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.engine.patience import insist
+from flows.engine.patience import AWAY_S, AwayError, Tell, insist
 
 P = ParamSpec("P")
 T = TypeVar("T")
 TIMEOUT_S = 10.0
 RETRY_S = 2.0
+WAY_OUT = "start it, or unset PREFECT_API_URL"
 BUSY = {408, 429, 502, 503}  # statuses after which Prefect's own client tries again, too
 
 
@@ -37,13 +38,46 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPError)
 
 
-def ask_patiently(question: Callable[[], T], stop: threading.Event) -> T:
+def ask_patiently(
+    question: Callable[[], T],
+    stop: threading.Event,
+    tell: Tell = lambda _: None,
+    away_s: float = AWAY_S,
+) -> T:
     """Return the answer to a question, which is asked again while the server is away or busy.
 
+    Args:
+        tell: called with why, each time that it is another reason.
+
     Raises:
-        httpx.HTTPError: it is away for minutes, or `stop` is set meanwhile.
+        AwayError: it is away for `away_s`, or `stop` is set meanwhile.
     """
-    return insist(question, stop, retry_s=RETRY_S, may_pass=is_passing)
+
+    def ask_once() -> T:
+        with naming_server():
+            return question()
+
+    return insist(ask_once, stop, tell, away_s, RETRY_S)
+
+
+@contextmanager
+def naming_server(way_out: str = WAY_OUT) -> Iterator[None]:
+    """Say which server it is that does not answer in the block, and the way out.
+
+    Raises:
+        AwayError: it may, a little later.
+    """
+    try:
+        yield
+    except httpx.HTTPError as error:
+        if not is_passing(error):
+            raise
+        raise AwayError(describe_absence(error, way_out)) from error
+
+
+def describe_absence(error: Exception, way_out: str = WAY_OUT) -> str:
+    """Say that the server which is set does not answer, why, and the way out."""
+    return f"no Prefect server at {PREFECT_API_URL.value()} ({describe_error(error)}): {way_out}"
 
 
 def harmless(tell: Callable[P, None]) -> Callable[P, None]:

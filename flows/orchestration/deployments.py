@@ -12,6 +12,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
 from flows.orchestration.notices import name_automation, tell_of_failures
+from flows.orchestration.reach import check_answer
 from flows.orchestration.server import limit_gpu_stages, make_environment, read_gpu_slots
 from vision.base.errors import PipelineError
 
@@ -139,11 +140,22 @@ def is_to_be_made(client: SyncPrefectClient, name: str) -> bool:
 
 
 def run_prefect(*arguments: str) -> None:
+    """Run a command of Prefect's, and show what it says.
+
+    Raises:
+        PipelineError: it fails; where the server is away, that is said in place of its traceback.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
         env=make_environment(),
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         check=False,
     )
+    if done.returncode:
+        check_answer()
+    print(done.stdout, end="", flush=True)
     if done.returncode:
         raise PipelineError(f"prefect {' '.join(arguments)} failed: see above")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import socket
+from threading import Event
 from typing import Any
 
 import httpx
@@ -15,12 +16,20 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.engine.patience import AwayError, insist
 from flows.engine.prefect_home import check_database, find_home
-from flows.orchestration.asking import describe_error
+from flows.orchestration.asking import (
+    RETRY_S,
+    ask,
+    describe_absence,
+    is_passing,
+    naming_server,
+)
 from flows.orchestration.server import start
 from vision.base.errors import PipelineError
 
 START_S = 120.0
+AWAY_S = 60.0  # for which a server is waited for that may be starting anew
 ANSWER_S = 8.0
 TEMPORARY = {
     "PREFECT_UI_ENABLED": "0",
@@ -38,15 +47,16 @@ def reach_server() -> Iterator[None]:
     It ends with us however we end, as stages do.
 
     Raises:
-        PipelineError: none answers, or none can be started.
+        PipelineError: none answers, for AWAY_S or when the block asks it; or none can be started.
     """
-    if url := PREFECT_API_URL.value():
-        check_answer(url)
-        yield
+    if PREFECT_API_URL.value():
+        wait_for_answer(AWAY_S)
+        with naming_server():
+            yield
         return
     if not os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL"):
         check_database(find_home() / "prefect.db")
-    print("starting a Prefect server for this command", file=sys.stderr)
+    _tell("starting a Prefect server for this command")
     port = find_port()
     url = f"http://127.0.0.1:{port}/api"
     with tempfile.TemporaryFile() as log:
@@ -54,7 +64,8 @@ def reach_server() -> Iterator[None]:
         server = start(*SERVER, *place, output=log, **TEMPORARY)
         try:
             wait_for(f"{url}/health", server, log)
-            with temporary_settings({PREFECT_API_URL: url}):
+            ended = "it was this command's own, and has ended"
+            with temporary_settings({PREFECT_API_URL: url}), naming_server(ended):
                 yield
         finally:
             hand_over()
@@ -71,20 +82,40 @@ def hand_over() -> bool:
     return not any(waiting for _, waiting in left)  # type: ignore[misc]
 
 
-def check_answer(url: str) -> None:
-    """See that a Prefect server answers at a URL.
+def wait_for_answer(away_s: float) -> None:
+    """Wait, aloud, until the server that is set answers.
 
     Raises:
-        PipelineError: it does not, within seconds.
+        PipelineError: it does not within `away_s`, or is no server for us: see check_answer.
     """
-    way_out = "start it, or unset PREFECT_API_URL"
-    try:
-        answer = httpx.get(f"{url}/health", timeout=ANSWER_S)
-        why = "" if answer.is_success else f"it says {answer.status_code}"
-    except httpx.HTTPError as error:
-        why = describe_error(error)
-    if why:
-        raise PipelineError(f"no Prefect server at {url} ({why}): {way_out}")
+    insist(check_answer, Event(), _tell, away_s, RETRY_S)
+
+
+def check_answer() -> None:
+    """See that the server which is set answers, and goes with the Prefect that is installed.
+
+    Prefect itself asks for the version as the first run begins, and ends it with a traceback where
+    it gets no answer.
+
+    Raises:
+        AwayError: it does not answer; it may, a little later.
+        PipelineError: something else answers there, or another Prefect.
+    """
+    with ask() as client:
+        try:
+            client.hello()
+            client.raise_for_api_version_mismatch_once()
+        except (RuntimeError, httpx.HTTPError) as error:
+            cause = error.__cause__ if isinstance(error, RuntimeError) else error
+            if not isinstance(cause, Exception):
+                way_out = "install the server's version, or unset PREFECT_API_URL"
+                raise PipelineError(f"{client.api_url}: {error} {way_out}") from None
+            kind = AwayError if is_passing(cause) else PipelineError
+            raise kind(describe_absence(cause)) from None
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr)
 
 
 def find_port() -> int:

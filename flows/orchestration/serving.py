@@ -6,10 +6,13 @@ import time
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.orchestration.asking import naming_server
 from flows.orchestration.deployments import POOL, deploy
 from flows.orchestration.reach import is_taken, wait_for
 from flows.orchestration.server import start
 from vision.base.errors import PipelineError
+
+ENDED = "ended: see above"
 
 
 def serve(port: int, take_over: bool = False) -> None:
@@ -31,7 +34,7 @@ def serve(port: int, take_over: bool = False) -> None:
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     try:
         wait_for(f"{address}/api/health", processes[0])
-        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+        with temporary_settings({PREFECT_API_URL: f"{address}/api"}), naming_server(ENDED):
             deploy([], take_over)
         processes.append(start("prefect", "worker", "start", "--pool", POOL))
         print(
@@ -41,7 +44,7 @@ def serve(port: int, take_over: bool = False) -> None:
         )
         while all(process.poll() is None for process in processes):
             time.sleep(0.5)
-        raise PipelineError("the Prefect server or its worker ended: see above")
+        raise PipelineError(f"the Prefect server or its worker {ENDED}")
     except KeyboardInterrupt:
         print("stopping", flush=True)
     finally:

@@ -124,7 +124,7 @@ class Sender:
         key, lost = self._make_key(order), 0
         for attempt in count(1):
             question = partial(ask_for, client, self.pool, order, f"{key}-{attempt}")
-            run = ask_patiently(question, self.stop)
+            run = ask_patiently(question, self.stop, self.tell)
             was_there = bool(run.state and run.state.is_final())
             try:
                 return self._take(store, order.entry, client, self._await(client, run))
@@ -162,7 +162,7 @@ class Sender:
     def _take(self, store: Store, entry: Entry, client: SyncPrefectClient, run: FlowRun) -> Placed:
         state: Any = run.state
         if state.is_completed():
-            answer = ask_patiently(lambda: read_answer(client, run), self.stop)
+            answer = ask_patiently(partial(read_answer, client, run), self.stop, self.tell)
             if not answer:
                 raise RefusedError(f"the run {run.name} has not answered")
             step = partial(take_in, store, entry, answer)

@@ -1,12 +1,16 @@
 """Serve a work pool from this clone: a worker of Prefect's that begins a stage within seconds."""
 
+import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
+from flows.engine.patience import AwayError
+from flows.orchestration.reach import check_answer, wait_for_answer
 from flows.orchestration.server import start
 from vision.base.errors import PipelineError
 
@@ -22,6 +26,9 @@ PROMPT = {
 def work(pool: str, limit: int | None = None) -> int:
     """Run the stages that are placed in a pool until interrupted; return the worker's status.
 
+    A worker of Prefect's gives up on a server that is away for long: another is started when it is
+    back.
+
     Args:
         limit: of stages side by side.
 
@@ -36,14 +43,30 @@ def work(pool: str, limit: int | None = None) -> int:
             raise PipelineError(f"{client.api_url} has no pool {pool}: {way_out}") from None
     options = ("--limit", str(limit)) if limit else ()
     words = ("prefect", "worker", "start", "--pool", pool, *options)
+    try:
+        while (status := _run(words)) and _is_away():
+            wait_for_answer(math.inf)
+    except KeyboardInterrupt:
+        return 0
+    return status
+
+
+def _run(words: Sequence[str]) -> int:
     worker = start(*words, **PROMPT | _find_python())
     try:
         return worker.wait()
-    except KeyboardInterrupt:
-        return 0
     finally:
         worker.terminate()
         worker.wait()
+
+
+def _is_away() -> bool:
+    """Say whether the server does not answer."""
+    try:
+        check_answer()
+    except AwayError:
+        return True
+    return False
 
 
 def _find_python() -> dict[str, str]:

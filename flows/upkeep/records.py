@@ -26,7 +26,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from flows.engine.prefect_home import find_home
-from flows.orchestration.asking import ask, describe_error
+from flows.orchestration.asking import ask, describe_absence
 from flows.orchestration.reach import reach_server
 from flows.orchestration.server import GPU_LIMIT, LEASE_SETTING, LEASES, TAG
 from flows.orchestration.signs import (
@@ -67,8 +67,7 @@ def check_server(fix: bool) -> Iterator[Finding]:
             yield from check_placed(client, fix)
             yield from check_slots(client, fix)
     except httpx.HTTPError as error:
-        why = describe_error(error)
-        yield bad(f"no Prefect server at {url} ({why}): start it, or unset PREFECT_API_URL")
+        yield bad(describe_absence(error))
     except PipelineError as error:
         yield bad(str(error))
 

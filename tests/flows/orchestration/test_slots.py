@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Running
 
 from flows.engine.overrides import set_params
-from flows.orchestration import endings, reach, slots
+from flows.orchestration import reach, recording, slots
 from flows.orchestration.server import GPU_LIMIT, limit_gpu_stages, read_gpu_slots
 from flows.orchestration.signs import list_at_work
 from flows.pipeline import pipeline
@@ -24,6 +24,7 @@ from flows.upkeep.findings import bad, good
 from flows.upkeep.locks import check_trees
 from flows.upkeep.records import check_server
 from tests.flows.commands.typed import Typed, type_pipeline
+from tests.flows.line import Line
 from tests.flows.toy import assert_nothing_is_left, is_running, read_times, wait_until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
@@ -131,52 +132,6 @@ def test_a_slot_that_the_server_forgot_is_taken_again(monkeypatch: pytest.Monkey
         assert read_gpu_slots(client) == (1, 0)
 
 
-class Line:
-    """A way to a server that can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self.target, self.open = port, True
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.ends: list[socket.socket] = []
-        threading.Thread(target=self.listen, args=(self.listener,), daemon=True).start()
-
-    def listen(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                here, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                there = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:  # the server has ended before the line
-                here.close()
-                continue
-            self.ends += [here, there]
-            for source, sink in ((here, there), (there, here)):
-                threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def carry(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            sink.close()
-
-    def cut(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for end in self.ends:
-            end.close()
-
-    def mend(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self.listen, args=(self.listener,), daemon=True).start()
-
-
 def test_a_server_that_is_away_ends_no_training(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes in the midst of one stage, and comes back when the next should long have begun.
 
@@ -206,7 +161,7 @@ def test_a_server_that_is_away_ends_no_training(toy: Path, monkeypatch: pytest.M
     with get_client(sync_client=True) as client:
         wait_until(lambda: read_gpu_slots(client) == (1, 0))
 
-    monkeypatch.setattr(endings, "PATIENCE_S", 1)
+    monkeypatch.setattr(recording, "END_S", 1)
     monkeypatch.setattr(reach, "ANSWER_S", 1)
     set_params(toy, {"report.seconds": 1})
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{line.port}/api"}):

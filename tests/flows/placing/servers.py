@@ -200,7 +200,8 @@ def serve(server: S) -> Iterator[S]:
     try:
         yield server
     finally:
-        server.kill()
+        if server.process.poll() is None:
+            server.kill()
 
 
 def find_program(name: str, folders: str) -> str:
