@@ -5,20 +5,18 @@ checkpoints/NAME-seed-SEED-KEY.pt, .json    in the folder of DVC's remote; KEY i
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flows.engine.patience import Tell
 from flows.engine.work import count_epochs, find_inputs, list_checkpoints
 from flows.placing.objects import Store, list_deps
 from flows.placing.orders import Order
+from flows.placing.shelves import Shelf
 from vision.base.errors import PipelineError
-from vision.base.files import replacing
 from vision.base.params import PARAMS_FILE, read_params
 
 FOLDER = "checkpoints"
@@ -46,7 +44,7 @@ def travelling(store: Store, places: Sequence[Path], tell: Tell) -> Iterator[Non
     if not places:
         yield
         return
-    shelf, ended = Shelf(store), threading.Event()
+    shelf, ended = Shelf(store, FOLDER), threading.Event()
     for place in places:
         _try(partial(_bring, shelf, place, tell), tell)
     sender = threading.Thread(target=_send_each, args=(shelf, places, ended, tell), daemon=True)
@@ -61,15 +59,15 @@ def travelling(store: Store, places: Sequence[Path], tell: Tell) -> Iterator[Non
 def forget(store: Store, places: Sequence[Path], tell: Tell) -> None:
     """Remove from the remote what a training that has ended no longer needs."""
     for place in places:
-        _try(partial(Shelf(store).drop, place), tell)
+        _try(partial(drop, Shelf(store, FOLDER), place), tell)
 
 
-def _bring(shelf: "Shelf", place: Path, tell: Tell) -> None:
-    if shelf.bring(place):
+def _bring(shelf: Shelf, place: Path, tell: Tell) -> None:
+    if bring(shelf, place):
         tell(f"another worker has got to epoch {count_epochs(place)}: {place.name}")
 
 
-def _send_each(shelf: "Shelf", places: Sequence[Path], ended: threading.Event, tell: Tell) -> None:
+def _send_each(shelf: Shelf, places: Sequence[Path], ended: threading.Event, tell: Tell) -> None:
     """Send each checkpoint that has more epochs than before, until told to end, and once more."""
     sent = {place: count_epochs(place) for place in places}
     once, is_last = _once(tell), False
@@ -77,7 +75,7 @@ def _send_each(shelf: "Shelf", places: Sequence[Path], ended: threading.Event, t
         is_last = ended.wait(LOOK_S)
         for place in places:
             epochs = count_epochs(place)
-            if epochs > sent[place] and _try(partial(shelf.send, place), once):
+            if epochs > sent[place] and _try(partial(send, shelf, place), once):
                 sent[place] = epochs
 
 
@@ -103,46 +101,28 @@ def _once(tell: Tell) -> Tell:
     return tell_new
 
 
-class Shelf:
-    """The folder of a remote in which checkpoints lie."""
+def bring(shelf: Shelf, place: Path) -> bool:
+    """Fetch a checkpoint that has more epochs than the one that is here; say whether so."""
+    notes = shelf.read(place.with_suffix(NOTES).name)
+    if notes is None or json.loads(notes)["epochs"] <= count_epochs(place):
+        return False
+    for path in _list_files(place):
+        shelf.get(path.name, path)
+    return True
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.folder = self.fs.join(store.find_top(), FOLDER)
 
-    @property
-    def fs(self) -> Any:
-        """The remote's file system, another one after the connection broke off."""
-        return self.store.remote.fs
+def send(shelf: Shelf, place: Path) -> None:
+    """Send a checkpoint, whole or not at all, in place of an older one."""
+    for path in _list_files(place):
+        shelf.put(path, path.name)
 
-    def bring(self, place: Path) -> bool:
-        """Fetch a checkpoint that has more epochs than the one that is here; say whether so."""
-        with self.store.reaching():
-            notes = self._find(place, NOTES)
-            if not self.fs.exists(notes):
-                return False
-            there = json.loads(self.fs.read_text(notes))["epochs"]
-            if there <= count_epochs(place):
-                return False
-            for suffix in (STATE, NOTES):
-                with replacing(place.with_suffix(suffix)) as unfinished:
-                    self.fs.get_file(self._find(place, suffix), str(unfinished))
-        return True
 
-    def send(self, place: Path) -> None:
-        """Send a checkpoint, whole or not at all, in place of an older one."""
-        with self.store.reaching():
-            self.fs.makedirs(self.folder, exist_ok=True)
-            for suffix in (STATE, NOTES):
-                unfinished = f"{self._find(place, suffix)}.{os.getpid()}.tmp"
-                self.fs.put_file(str(place.with_suffix(suffix)), unfinished)
-                self.fs.move(unfinished, self._find(place, suffix))
+def drop(shelf: Shelf, place: Path) -> None:
+    """Remove a checkpoint: first its notes, without which no one looks for the rest."""
+    for path in reversed(_list_files(place)):
+        shelf.drop(path.name)
 
-    def drop(self, place: Path) -> None:
-        with self.store.reaching():
-            for suffix in (NOTES, STATE):
-                if self.fs.exists(self._find(place, suffix)):
-                    self.fs.remove(self._find(place, suffix))
 
-    def _find(self, place: Path, suffix: str) -> str:
-        return str(self.fs.join(self.folder, place.with_suffix(suffix).name))
+def _list_files(place: Path) -> list[Path]:
+    """Return the files of a checkpoint in the order in which they come to be."""
+    return [place.with_suffix(suffix) for suffix in (STATE, NOTES)]

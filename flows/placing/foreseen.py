@@ -5,16 +5,18 @@ from pathlib import Path
 
 from flows.engine.plan import PlannedStage
 from flows.placing.objects import Store, list_deps, open_store, read_stage
+from flows.placing.trees import describe_way
 from vision.base.errors import PipelineError
 
 
 def describe_moves(plan: Sequence[PlannedStage], pools: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each stage that runs elsewhere: the bytes that go, and that come back."""
+    """Yield how the code goes elsewhere and, for each stage, the bytes that go and come back."""
     if not pools:
         return
     current = {stage.name for stage in plan if stage.verdict == "cached"}
     try:
         with open_store(Path()) as store:
+            yield describe_way()
             for stage in plan:
                 if pool := pools.get(stage.name, ""):
                     open_ones = [name for name in stage.upstream if name not in current]

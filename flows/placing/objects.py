@@ -46,6 +46,10 @@ class RefusedError(PipelineError):
     """What came from elsewhere is not what it should be."""
 
 
+class NoRemoteError(PipelineError):
+    """A project has no remote of DVC's."""
+
+
 class Store:
     """The cache and the default remote of a project, or of a tree that shares them."""
 
@@ -57,14 +61,14 @@ class Store:
         """Begin anew with the remote: a connection that broke off stays broken.
 
         Raises:
-            PipelineError: the project has none.
+            NoRemoteError: the project has none.
         """
         try:
             self.remote = self.repo.cloud.get_remote_odb()
         except ConfigError as error:
             why = " ".join(str(error).split())
             way_out = "dvc remote add --default NAME FOLDER"
-            raise PipelineError(
+            raise NoRemoteError(
                 f"DVC has no remote to move results by ({why}): {way_out}"
             ) from None
 
@@ -132,7 +136,7 @@ class Store:
     def bring_run(self, key: str) -> bool:
         """Fetch a run of a key with its objects, and say whether the remote has one, whole."""
         folder = self._find_runs(key)
-        for name in sorted(self._list(folder)):
+        for name in sorted(self.list_names(folder)):
             with self.reaching():
                 text = self.remote.fs.read_text(self.remote.fs.join(folder, name))
             entry = YAML(typ="safe").load(text)
@@ -145,7 +149,7 @@ class Store:
         """Send the outs of an entry of dvc.lock and, if the remote has none of its key, its run."""
         moved = self.push(list_outs(entry))
         path, folder = self._find_kept(entry), self._find_runs(find_key(entry))
-        if path.is_file() and not self._list(folder):
+        if path.is_file() and not self.list_names(folder):
             with self.reaching():
                 self.remote.fs.makedirs(folder, exist_ok=True)
                 self.remote.fs.put_file(str(path), self.remote.fs.join(folder, path.name))
@@ -181,7 +185,8 @@ class Store:
         """Return the folder of the remote."""
         return str(self.repo.cloud.get_remote_odb(hash_name="md5-dos2unix").path)
 
-    def _list(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
+        """Return the names of what lies in a folder of the remote, if there is one."""
         with self.reaching(), suppress(FileNotFoundError):
             return [self.remote.fs.name(path) for path in self.remote.fs.ls(folder, detail=False)]
         return []

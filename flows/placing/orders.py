@@ -18,7 +18,8 @@ LOCK = Path("requirements.lock")  # of the packages that a clone is installed wi
 class Order(BaseModel):
     """
     Attributes:
-        reference, commit: where git's remote has the tree.
+        reference, commit: where git's remote has the tree,
+        bundled: or a bundle beside the objects in DVC's.
         entry: the stage as dvc.lock would have it, but for the hashes of its outs.
         held: the paths of its deps that DVC holds; git holds the others.
         packages: the hash of the lock file that the sender is installed from.
@@ -29,6 +30,7 @@ class Order(BaseModel):
     stage: str
     reference: str
     commit: str
+    bundled: bool = False
     entry: dict[str, Any]
     held: list[str]
     packages: str

@@ -26,9 +26,9 @@ from flows.placing.foreseen import describe_bytes
 from flows.placing.objects import Entry, RefusedError, Store, list_deps, open_store, read_stage
 from flows.placing.orders import Order
 from flows.placing.parts import PartShelf, find_parts, name_parts
-from flows.placing.refs import drop_tree
 from flows.placing.runs import read_answer
 from flows.placing.sender import Placed, Sender
+from flows.placing.trees import drop_tree
 from vision.base.errors import PipelineError
 from vision.data.described import Part
 
@@ -97,54 +97,60 @@ def place_parts(sender: Sender) -> None:
         StageFailedError: naming the parts that failed, each with its address and why.
         StoppedError: the run was told to end.
     """
+    if not (parts := find_parts(sender.stage.name, sender.tree)):
+        return
     try:
-        parts = find_parts(sender.stage.name, sender.tree)
-        if parts and (group := _prepare(sender, parts)):
-            try:
-                _run(group)
-            finally:
-                with suppress(PipelineError):  # `pipeline doctor` sees to it
-                    drop_tree(group.order.reference)
+        with open_store(sender.tree) as store:
+            if group := _prepare(store, sender, parts):
+                _run(store, group)
     except PipelineError as error:
         if isinstance(error, (StageFailedError, StoppedError)):
             raise
         raise StageFailedError(sender.stage.name, str(error), None) from error
 
 
-def _prepare(sender: Sender, parts: Sequence[Part]) -> Group | None:
+def _prepare(store: Store, sender: Sender, parts: Sequence[Part]) -> Group | None:
     """Send what the workers need, if a part is not there already, and count those that are."""
-    with open_store(sender.tree) as store:
-        reading = read_stage(store, sender.stage.name)
-        names, shelf = name_parts(parts, reading.entry, sender.tree), PartShelf(store)
+    reading = read_stage(store, sender.stage.name)
+    names, shelf = name_parts(parts, reading.entry, sender.tree), PartShelf(store)
 
-        def find_missing() -> dict[int, Part]:
-            return {part.number: part for part in parts if not shelf.has(names[part.number])}
+    def find_missing() -> dict[int, Part]:
+        return {part.number: part for part in parts if not shelf.has(names[part.number])}
 
-        missing = insist(find_missing, sender.stop, sender.tell)
-        sender.tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
-        if not missing:
-            return None
-        hashes = list_deps(reading.entry)
-        held = [hashes[path] for path in reading.held]
-        insist(partial(store.push, held), sender.stop, sender.tell)
-        return Group(sender, sender.make_order(reading), missing, names)
+    missing = insist(find_missing, sender.stop, sender.tell)
+    sender.tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
+    if not missing:
+        return None
+    hashes = list_deps(reading.entry)
+    held = [hashes[path] for path in reading.held]
+    insist(partial(store.push, held), sender.stop, sender.tell)
+    return Group(sender, sender.make_order(store, reading), missing, names)
 
 
-def _run(group: Group) -> None:
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=AT_ONCE)
-    with runner:
-        wanted = {"number": [*group.parts], "group": unmapped(group)}
-        futures = runner.map(decode_part, wanted)
-        wait(list(futures))
+def _run(store: Store, group: Group) -> None:
+    try:
+        states = _decode_all(group)
+    finally:
+        with suppress(PipelineError):  # `pipeline doctor` sees to it
+            drop_tree(store, group.order)
     if group.sender.stop.is_set():
         raise StoppedError("stopped with the flow")
-    failed = [future.state for future in futures if future.state.is_failed()]
+    failed = [state for state in states if state.is_failed()]
     if failed:
         messages = [*dict.fromkeys(str(state.message) for state in failed)]
         more = f"; and {len(messages) - MOST_SAID} more" * (len(messages) > MOST_SAID)
         status = getattr(failed[0].data, "status", None)
         said = "; ".join(messages[:MOST_SAID]) + more
         raise StageFailedError(group.sender.stage.name, said, status)
+
+
+def _decode_all(group: Group) -> list[State[Any]]:
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=AT_ONCE)
+    with runner:
+        wanted = {"number": [*group.parts], "group": unmapped(group)}
+        futures = runner.map(decode_part, wanted)
+        wait(list(futures))
+    return [future.state for future in futures]
 
 
 @task(

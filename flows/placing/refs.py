@@ -1,53 +1,55 @@
-"""The files of a tree as its user sees them, carried to other clones by a reference of git's.
+"""The files of a tree, carried to other clones by a reference of git's.
 
 refs/pipeline/RUN/STAGE    RUN is the sender's flow run
 """
 
 from pathlib import Path
 
-from flows.engine.git import ask, git, take_snapshot
-from flows.engine.modules import list_modules
+from flows.engine.git import ask, git
 from flows.engine.names import make_name
 from vision.base.errors import PipelineError
 
 REFS = "refs/pipeline"
 USUAL = "origin"
 NOBODY = ("-c", "user.name=pipeline", "-c", "user.email=pipeline@localhost")
+QUIETLY = ("--quiet", "--no-tags", "--no-write-fetch-head")  # how git is to fetch
 
 
-def send_tree(tree: Path, reference: str) -> str:
-    """Commit a tree's files, changed and new ones too, push them, and return the commit.
+def push_tree(tree: Path, content: str, reference: str) -> str:
+    """Commit a tree object on top of HEAD, push it, and return the commit.
 
     Raises:
-        PipelineError: there is no remote, or it does not take them; the tree has submodules.
+        PipelineError: there is no remote, or it does not take it.
     """
-    top = Path(ask("rev-parse", "--show-toplevel", folder=tree))
-    if modules := list_modules(top):
-        raise PipelineError(f"{modules[0]} is a submodule: stages of such a project run at home")
-    content = take_snapshot(tree)
     commit = ask(*NOBODY, "commit-tree", content, "-p", "HEAD", "-m", reference, folder=tree)
     git("push", "--quiet", find_remote(tree), f"{commit}:{reference}", folder=tree)
     return commit
 
 
-def drop_tree(reference: str) -> None:
+def try_to_push() -> None:
+    """See that git's remote would take a reference, and send nothing.
+
+    Raises:
+        PipelineError: there is no remote, or it does not take it.
+    """
+    git("push", "--quiet", "--dry-run", find_remote(), f"HEAD:{name_reference('', 'plan')}")
+
+
+def drop_reference(reference: str) -> None:
     """Have the remote forget a reference."""
     git("push", "--quiet", find_remote(), f":{reference}")
 
 
-def bring_tree(reference: str, commit: str) -> None:
-    """Fetch what another clone has sent, unless it is here.
+def fetch_tree(reference: str) -> None:
+    """Fetch what another clone has pushed.
 
     Raises:
         PipelineError: the remote cannot be reached, or the reference is gone.
     """
-    try:
-        git("cat-file", "-e", f"{commit}^{{commit}}")
-    except PipelineError:
-        git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", find_remote(), reference)
+    git("fetch", *QUIETLY, find_remote(), reference)
 
 
-def list_sent() -> list[str]:
+def list_references() -> list[str]:
     """Return the references that senders have with git's remote; none where there is no remote."""
     if not ask("remote"):
         return []

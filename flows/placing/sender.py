@@ -30,9 +30,10 @@ from flows.placing.objects import (
     read_stage,
 )
 from flows.placing.orders import Answer, Order, hash_packages
-from flows.placing.refs import drop_tree, name_reference, send_tree
+from flows.placing.refs import name_reference
 from flows.placing.runs import Follower, LostError, ask_for, cancel, read_answer
 from flows.placing.taking import take_in
+from flows.placing.trees import drop_tree, send_tree
 from vision.base.errors import PipelineError
 
 LOST_TRIES = 3  # at workers that go
@@ -93,23 +94,26 @@ class Sender:
         hashes = list_deps(reading.entry)
         held = [hashes[path] for path in reading.held]
         self.sent = insist(lambda: store.push(held), self.stop, self.tell)
-        order = self.make_order(reading)
+        order = self.make_order(store, reading)
         try:
             placed = self._try(store, client, order)
         finally:
             with suppress(PipelineError):  # `pipeline doctor` sees to it
-                drop_tree(order.reference)
+                drop_tree(store, order)
         if self.force:
             store.forget(reading.stage)  # or DVC would keep what it has
         return placed
 
-    def make_order(self, reading: Reading) -> Order:
+    def make_order(self, store: Store, reading: Reading) -> Order:
         """Send the tree, and return what to ask of a worker."""
         reference = name_reference(str(flow_run.get_id() or ""), self.stage.name)
+        send = partial(send_tree, store, self.tree, reference, self.tell)
+        commit, bundled = insist(send, self.stop, self.tell)
         return Order(
             stage=self.stage.name,
             reference=reference,
-            commit=send_tree(self.tree, reference),
+            commit=commit,
+            bundled=bundled,
             entry=reading.entry,
             held=reading.held,
             packages=hash_packages(self.tree),

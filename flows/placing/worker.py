@@ -44,7 +44,7 @@ from flows.placing.objects import (
 from flows.placing.orders import ANSWER, LINES, Answer, Order, check_same, hash_packages
 from flows.placing.part_worker import answer_part
 from flows.placing.parts import bring_parts, drop_others
-from flows.placing.refs import bring_tree
+from flows.placing.trees import bring_tree
 from vision.base.errors import PipelineError
 
 REFUSED = "Refused"  # name of the state
@@ -101,7 +101,7 @@ def check_packages(order: Order) -> None:
 @contextmanager
 def _choose_tree(order: Order) -> Iterator[Path]:
     """Yield a worktree of what was sent; it is removed again."""
-    bring_tree(order.reference, order.commit)
+    insist(partial(bring_tree, order), find_stop(), get_run_logger().info)
     name = make_name(str(flow_run.get_name() or "placed"))
     with hold_name(name):
         place = TREES / name

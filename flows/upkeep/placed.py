@@ -1,15 +1,19 @@
-"""What senders that were killed left elsewhere: runs of stages, and references in git's remote."""
+"""What senders that were killed left elsewhere: runs of stages, and trees on the way to them."""
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 
 from flows.orchestration.signs import AT_WORK, is_over, list_runs, read_run
+from flows.placing import bundles
+from flows.placing.bundles import drop_bundle, list_bundles
+from flows.placing.objects import NoRemoteError, open_store
 from flows.placing.pools import FLOW
-from flows.placing.refs import drop_tree, find_sender, list_sent
+from flows.placing.refs import drop_reference, find_sender, list_references
 from flows.placing.runs import cancel
 from flows.upkeep.findings import Finding, mend, note
 from vision.base.errors import PipelineError
@@ -18,9 +22,10 @@ NOT_ENDED = [*AT_WORK, StateType.SCHEDULED, StateType.PENDING]
 
 
 def check_placed(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
-    """Look for runs of stages and for references whose sender is gone."""
+    """Look for runs of stages, references and bundles whose sender is gone."""
     yield from _check_runs(client, fix)
     yield from _check_references(client, fix)
+    yield from _check_bundles(client, fix)
 
 
 def _check_runs(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
@@ -39,7 +44,7 @@ def _check_runs(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
 
 def _check_references(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
     try:
-        left = [each for each in list_sent() if has_ended(client, find_sender(each))]
+        left = [each for each in list_references() if has_ended(client, find_sender(each))]
     except PipelineError as error:
         yield note(f"not asked what placed stages left in git's remote: {error}")
         return
@@ -47,10 +52,29 @@ def _check_references(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]
         what = f"{reference} of a sender that is gone"
         yield mend(
             fix,
-            partial(drop_tree, reference),
+            partial(drop_reference, reference),
             f"{what}: removed from git's remote",
             f"git's remote has {what}: pipeline doctor --fix removes it",
         )
+
+
+def _check_bundles(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
+    try:
+        with open_store(Path()) as store:
+            for name in list_bundles(store):
+                if not has_ended(client, bundles.find_sender(name)):
+                    continue
+                what = f"the bundle {name} of a sender that is gone"
+                yield mend(
+                    fix,
+                    partial(drop_bundle, store, name),
+                    f"{what}: removed from DVC's remote",
+                    f"DVC's remote has {what}: pipeline doctor --fix removes it",
+                )
+    except NoRemoteError:
+        return
+    except PipelineError as error:
+        yield note(f"not asked what placed stages left in DVC's remote: {error}")
 
 
 def has_ended(client: SyncPrefectClient, number: str) -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from flows.placing import checkpoints
-from flows.placing.checkpoints import Shelf, find_checkpoints, forget, travelling
+from flows.placing.checkpoints import FOLDER, bring, find_checkpoints, forget, send, travelling
 from flows.placing.objects import open_store
 from flows.placing.orders import Order
+from flows.placing.shelves import Shelf
 from flows.placing.worker import read_lock
 from tests.flows.toy import dvc, wait_until
 from vision.base.files import write_bytes, write_json
@@ -51,9 +52,10 @@ def test_a_worker_that_is_further_keeps_its_own(shared: Path) -> None:
     place = shared / "paper-seed-0-key"
     train(place, 1)
     with open_store(shared) as store:
-        Shelf(store).send(place)
+        shelf = Shelf(store, FOLDER)
+        send(shelf, place)
         train(place, 3)
-        assert not Shelf(store).bring(place)
+        assert not bring(shelf, place)
     assert place.with_suffix(".pt").read_bytes() == b"state of epoch 3"
 
 

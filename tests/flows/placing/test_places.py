@@ -63,6 +63,8 @@ def test_a_plan_says_what_would_move(toy: Path, monkeypatch: pytest.MonkeyPatch)
     pools = place_stages(plan, {"train@slow": "gpu", "report": "gpu"})
     sizes = [(toy / name).stat().st_size for name in ("fetch.txt", "train-slow.txt")]
     assert [*describe_moves(plan, pools)] == [
+        "the code goes in a bundle beside the objects in DVC's remote (git has no remote origin to "
+        "carry code by: git remote add origin URL)",
         f"train@slow in gpu: {sizes[0]} B to send, some {sizes[1]} B, as last time, to receive",
         "report in gpu: what goes is known when train@slow has run",
     ]

@@ -71,6 +71,17 @@ def test_a_stage_that_fails_there_fails_here_in_its_own_words(home: Path) -> Non
     assert state.message == "train@slow: slow was told to fail"
 
 
+def test_without_a_git_remote_the_code_goes_in_a_bundle(served: Site, home: Path) -> None:
+    git(home, "remote", "remove", "origin")
+    (home / "stage.py").write_text((home / "stage.py").read_text() + "# not committed\n")
+    state = run("bundled", targets=["train@slow"], place=PLACE)
+    assert state.message == "2 of 2 stages ran: fetch, train@slow"
+    assert (home / "train-slow.txt").exists()
+    [run_there] = [each for each in read_runs("train@slow") if each.parameters["order"]["bundled"]]
+    assert run_there.state_name == "Completed"
+    assert not [*(served.store / "trees").iterdir()]
+
+
 def test_ctrl_c_at_the_sender_ends_the_stage_there(served: Site, home: Path) -> None:
     set_params(home, {"recipes.slow.seconds": 600})
     with ending(type_pipeline(home, "run", "train@slow", "--place", PLACE[0])) as typed:
