@@ -13,7 +13,8 @@ from pathlib import Path
 
 from flows.engine.patience import Tell
 from flows.engine.work import count_epochs, find_inputs, list_checkpoints
-from flows.placing.objects import Store, list_deps
+from flows.placing.entries import list_deps
+from flows.placing.objects import Store
 from flows.placing.orders import Order
 from flows.placing.shelves import Shelf
 from vision.base.errors import PipelineError

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from flows.engine.plan import PlannedStage
-from flows.placing.objects import Store, list_deps, open_store, read_stage
+from flows.placing.entries import list_deps, read_stage
+from flows.placing.objects import Store, open_store
 from flows.placing.trees import describe_way
 from vision.base.errors import PipelineError
 

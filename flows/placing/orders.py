@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from flows.engine.repro import Outcome
-from flows.placing.objects import Entry, RefusedError, list_deps
+from flows.placing.entries import Entry, list_deps
+from flows.placing.objects import RefusedError
 
 ANSWER = "answer"  # key of the artifact that holds it
 LINES = "stage"  # logger of what the stage itself says

@@ -22,8 +22,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.engine.patience import insist
 from flows.engine.repro import StageFailedError, StoppedError
 from flows.orchestration.asking import ask_patiently
+from flows.placing.entries import Entry, list_deps, read_stage
 from flows.placing.foreseen import describe_bytes
-from flows.placing.objects import Entry, RefusedError, Store, list_deps, open_store, read_stage
+from flows.placing.objects import RefusedError, Store, open_store
 from flows.placing.orders import Order
 from flows.placing.parts import PartShelf, find_parts, name_parts
 from flows.placing.runs import read_answer
@@ -97,9 +98,9 @@ def place_parts(sender: Sender) -> None:
         StageFailedError: naming the parts that failed, each with its address and why.
         StoppedError: the run was told to end.
     """
-    if not (parts := find_parts(sender.stage.name, sender.tree)):
-        return
     try:
+        if not (parts := find_parts(sender.stage.name, sender.tree)):
+            return
         with open_store(sender.tree) as store:
             if group := _prepare(store, sender, parts):
                 _run(store, group)

@@ -13,7 +13,8 @@ from pathlib import Path
 from flows.engine.patience import Tell, insist
 from flows.orchestration.stopping import find_stop
 from flows.placing.checkpoints import Shelf
-from flows.placing.objects import Entry, Store, list_deps
+from flows.placing.entries import Entry, list_deps
+from flows.placing.objects import Store
 from flows.placing.orders import Order
 from vision.base.errors import PipelineError
 from vision.base.files import replacing

@@ -18,17 +18,9 @@ from flows.engine.plan import PlannedStage
 from flows.engine.repro import StageFailedError, StoppedError
 from flows.orchestration.asking import ask, ask_patiently
 from flows.placing.beats import STATUS
+from flows.placing.entries import Entry, Reading, find_key, forget, list_deps, read_stage
 from flows.placing.foreseen import describe_bytes
-from flows.placing.objects import (
-    Entry,
-    Reading,
-    RefusedError,
-    Store,
-    find_key,
-    list_deps,
-    open_store,
-    read_stage,
-)
+from flows.placing.objects import RefusedError, Store, open_store
 from flows.placing.orders import Answer, Order, hash_packages
 from flows.placing.refs import name_reference
 from flows.placing.runs import Follower, LostError, ask_for, cancel, read_answer
@@ -101,7 +93,7 @@ class Sender:
             with suppress(PipelineError):  # `pipeline doctor` sees to it
                 drop_tree(store, order)
         if self.force:
-            store.forget(reading.stage)  # or DVC would keep what it has
+            forget(store, reading.stage)  # or DVC would keep what it has
         return placed
 
     def make_order(self, store: Store, reading: Reading) -> Order:

@@ -8,6 +8,7 @@ from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.engine.plan import READING, PlannedStage, make_plan
+from flows.placing.entries import Runs
 from flows.placing.objects import Store, open_store
 
 
@@ -20,7 +21,7 @@ def bring_results(
             if out.changed_cache() or not out.exists:
                 store.pull([out.hash_info.value])
                 store.check_out(Path(out.fs_path), out.hash_info.value)
-        return make_plan(tree, targets, force, kept=kept, supply=store)
+        return make_plan(tree, targets, force, kept=kept, supply=Runs(store))
 
 
 def send_results(tree: Path) -> int:
@@ -35,7 +36,7 @@ def send_results(tree: Path) -> int:
             stages = [each for each in store.repo.index.stages if isinstance(each, PipelineStage)]
         for stage in stages:
             if all(out.hash_info and (out.use_cache or _is_there(out)) for out in stage.outs):
-                moved += store.send_run(to_single_stage_lockfile(stage))
+                moved += Runs(store).send(to_single_stage_lockfile(stage))
             else:
                 kept = [out for out in stage.outs if out.hash_info and out.use_cache]
                 moved += store.push(out.hash_info.value for out in kept)

@@ -1,6 +1,7 @@
 """Take a worker's answer in: what is not what was asked for is refused, and leaves no trace."""
 
-from flows.placing.objects import HASH, Entry, RefusedError, Store, list_outs
+from flows.placing.entries import Entry, Runs, list_outs
+from flows.placing.objects import HASH, RefusedError, Store
 from flows.placing.orders import Answer, check_same
 
 
@@ -20,5 +21,5 @@ def take_in(store: Store, asked: Entry, answer: Answer) -> int:
         if not HASH.fullmatch(str(out.get("md5"))):
             raise RefusedError(f"{out['path']} has no hash, but {out.get('md5')!r}")
     moved = store.pull(list_outs(answer.entry))
-    store.keep_run(answer.entry)
+    Runs(store).keep(answer.entry)
     return moved

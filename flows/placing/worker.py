@@ -32,15 +32,9 @@ from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
 from flows.placing.beats import beating, note_status
 from flows.placing.checkpoints import find_checkpoints, forget, travelling
+from flows.placing.entries import list_deps, list_outs, read_stage
 from flows.placing.gpus import hold_gpu, read_gpu_names
-from flows.placing.objects import (
-    RefusedError,
-    Store,
-    list_deps,
-    list_outs,
-    open_store,
-    read_stage,
-)
+from flows.placing.objects import RefusedError, Store, open_store
 from flows.placing.orders import ANSWER, LINES, Answer, Order, check_same, hash_packages
 from flows.placing.part_worker import answer_part
 from flows.placing.parts import bring_parts, drop_others

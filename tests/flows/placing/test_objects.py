@@ -14,7 +14,8 @@ import yaml
 
 from flows.engine import patience
 from flows.engine.patience import insist
-from flows.placing.objects import RefusedError, Store, find_key, list_deps, open_store, read_stage
+from flows.placing.entries import find_key, forget, list_deps, read_stage
+from flows.placing.objects import RefusedError, Store, open_store
 from flows.placing.orders import Answer, check_same, hash_packages
 from flows.placing.taking import take_in
 from flows.placing.worker import read_lock
@@ -203,7 +204,7 @@ def test_a_stage_that_is_forgotten_takes_the_newest_of_its_runs(project: Path) -
     with open_store(project) as store:
         reading = read_stage(store, STAGE)
         take_in(store, reading.entry, answer)
-        store.forget(reading.stage)
+        forget(store, reading.stage)
     dvc(project, "repro", "--single-item", STAGE)
     assert (project / "report.txt").read_text() == "forced"
 
