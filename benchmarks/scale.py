@@ -5,6 +5,7 @@ million images are simulated with them. Run: python -m benchmarks.scale
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -48,6 +49,10 @@ def describe_costs(seen: Seen) -> Iterator[str]:
         (f"fetch a reference, {count:,} there", _say_ms(fetch), "", "")
         for count, (_, fetch) in seen.git.items()
     ]
+    size, written, spent, fetched = seen.bundle
+    bundle = f"a bundle of this project, {size / 1e6:.1f} MB"
+    rows.append((f"write {bundle}", _say_ms(written), "", _say_ms(spent)))
+    rows.append((f"fetch {bundle}", _say_ms(fetched), "", ""))
     rows.append(_list_call("look at a stage", seen.look))
     rows.append(_list_call(f"look at {TOGETHER} stages together", seen.together))
     rows.append(_list_call("change a state", seen.write))
@@ -98,6 +103,7 @@ def describe_limits(load: Load, seen: Seen) -> Iterator[str]:
     longer = replace(whole, images_per_stage=10 * load.images_per_stage)
     cases = {
         "as it is": (whole, costs),
+        "as it is, in bundles": (replace(whole, bundled=True), costs),
         "one look at all stages": (whole, together),
         "and stages ten times as long": (longer, together),
         "as it is, each stage reading all": (replace(whole, reads_all=True), costs),
@@ -114,6 +120,8 @@ def describe_limits(load: Load, seen: Seen) -> Iterator[str]:
 
 
 def _say_workers(workers: float) -> str:
+    if math.isinf(workers):
+        return "any"
     return f"{workers:,.0f}" if workers >= 1 else "less than 1"
 
 

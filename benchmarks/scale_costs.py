@@ -1,6 +1,7 @@
 """Measure what placing a stage costs on this machine: git, Prefect's server, a remote's answers."""
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,17 +29,21 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
 from benchmarks.scale_model import Costs
 from flows.orchestration.reach import wait_for
 from flows.orchestration.server import start
+from flows.placing.bundles import write_bundle
+from flows.placing.runs import POLL_S, Follower
 
 ROUNDS = 5
+ROOT = Path(__file__).parents[1]
+BUNDLED = "refs/pipeline/new/stage"
 REFERENCES = (0, 1_000, 10_000)  # in the repository that is pushed to
 TOGETHER = 50  # children that are looked at by one question
-POLL_S = 0.5  # between two looks of a sender at a stage
 SHORT = {"PREFECT_SERVER_LOGGING_LEVEL": "ERROR", "PREFECT_LOGGING_LEVEL": "ERROR"}
 
 
@@ -90,6 +96,39 @@ def _time_git(home: Path, away: Path) -> tuple[float, float]:
     return pushed, fetched
 
 
+class Bundle(NamedTuple):
+    """What a bundle of this project takes."""
+
+    bytes: int
+    write_s: float
+    write_cpu_s: float
+    fetch_s: float
+
+
+def measure_bundle() -> Bundle:
+    """Write a bundle of this project's files, and take it in a repository that has none of them."""
+    with tempfile.TemporaryDirectory() as name:
+        home, away, path = (Path(name) / each for each in ("home", "away", "bundle"))
+        git(Path(name), "clone", "--quiet", str(ROOT), str(home))
+        commit = git(home, "commit-tree", "HEAD^{tree}", "-m", "Begin")
+
+        def fetch() -> None:
+            git(Path(name), "init", "--quiet", "--bare", str(away))
+            git(away, "fetch", "--quiet", "--no-write-fetch-head", str(path), BUNDLED)
+            shutil.rmtree(away)
+
+        spent = _count_children()
+        written = time_it(lambda: write_bundle(home, commit, BUNDLED, path))
+        spent = (_count_children() - spent) / ROUNDS
+        return Bundle(path.stat().st_size, written, spent, time_it(fetch))
+
+
+def _count_children() -> float:
+    """Return the processor's seconds of all processes that we have started and that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 @contextmanager
 def serving_prefect() -> Iterator[int]:
     """Run a Prefect server on SQLite that is the one to be asked; yield its process."""
@@ -113,26 +152,22 @@ def stage() -> None:
     """Stand in for a stage that is placed."""
 
 
-class Child:
-    """A flow run that stands in for a stage that runs elsewhere."""
-
-    def __init__(self, client: SyncPrefectClient) -> None:
-        self.client = client
-        self.run = client.create_flow_run(stage, state=Running())
-        self.logs = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self.run.id]))
-
-    def look(self) -> None:
-        """Do what a sender does twice a second for each stage that it has placed: two questions."""
-        self.client.read_flow_run(self.run.id)
-        self.client.read_logs(self.logs, limit=200)
-
-    def write(self) -> None:
-        self.client.set_flow_run_state(self.run.id, Running(), force=True)
+def add_child(client: SyncPrefectClient) -> FlowRun:
+    """Return a flow run that stands in for a stage that runs elsewhere."""
+    return client.create_flow_run(stage, state=Running())
 
 
-def look_at_all(client: SyncPrefectClient, children: Sequence[Child]) -> None:
-    """Ask the same two questions once, for all children."""
-    numbers = [child.run.id for child in children]
+def make_look(client: SyncPrefectClient, child: FlowRun) -> Callable[[], object]:
+    """Return what a sender does twice a second for each stage that it has placed."""
+    return partial(Follower(client, child, "", _ignore).look, _ignore)
+
+
+def _ignore(words: str) -> None: ...
+
+
+def look_at_all(client: SyncPrefectClient, children: Sequence[FlowRun]) -> None:
+    """Ask a sender's questions once, for all children."""
+    numbers = [child.id for child in children]
     client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=numbers)))
     client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=numbers)), limit=200)
 
@@ -152,14 +187,18 @@ def measure_server(process: int, calls: int = 60) -> tuple[Call, Call, Call]:
         process: the server's.
     """
     with get_client(sync_client=True) as client:
-        children = [Child(client) for _ in range(TOGETHER)]
-        child = children[0]
-        acts = (child.look, lambda: look_at_all(client, children), child.write)
+        children = [add_child(client) for _ in range(TOGETHER)]
+        first = children[0]
+        acts = (
+            make_look(client, first),
+            lambda: look_at_all(client, children),
+            lambda: client.set_flow_run_state(first.id, Running(), force=True),
+        )
         look, together, write = (_measure_call(process, act, calls) for act in acts)
         return look, together, write
 
 
-def _measure_call(process: int, call: Callable[[], None], calls: int) -> Call:
+def _measure_call(process: int, call: Callable[[], object], calls: int) -> Call:
     server, ours = _count_processor(process), time.process_time()
     seconds = time_it(call, calls)
     server, ours = _count_processor(process) - server, time.process_time() - ours
@@ -174,15 +213,15 @@ def follow(count: int, seconds: float) -> tuple[float, float, float]:
     """
     stop, looks = threading.Event(), [0] * count
     with get_client(sync_client=True) as client:
-        children = [Child(client) for _ in range(count)]
+        children = [add_child(client) for _ in range(count)]
 
         def watch(number: int) -> None:
             with get_client(sync_client=True) as own:
-                children[number].client = own
+                look = make_look(own, children[number])
                 while not stop.is_set():
-                    children[number].look()
+                    look()
                     looks[number] += 1
-                    stop.wait(POLL_S)
+                    stop.wait(POLL_S[0])
 
         with ThreadPoolExecutor(count) as pool:
             futures = [pool.submit(copy_context().run, watch, number) for number in range(count)]
@@ -194,7 +233,7 @@ def follow(count: int, seconds: float) -> tuple[float, float, float]:
             stop.set()
             for future in futures:
                 future.result()
-    return done / passed, count / POLL_S, spent / max(1, done)
+    return done / passed, count / POLL_S[0], spent / max(1, done)
 
 
 class _Nothing(BaseHTTPRequestHandler):
@@ -235,6 +274,7 @@ class Seen(NamedTuple):
     write: Call
     followed: dict[int, tuple[float, float, float]]  # see `follow`, by children
     query_s: float
+    bundle: Bundle
 
     def get_costs(self) -> Costs:
         (least, few), (most, many) = min(self.git.items()), max(self.git.items())
@@ -246,6 +286,7 @@ class Seen(NamedTuple):
             ask_s=self.look.client_s,
             write_s=self.write.server_s,
             query_s=self.query_s,
+            bundle_s=self.bundle.write_cpu_s,
         )
 
     def get_costs_together(self) -> Costs:
@@ -265,7 +306,7 @@ def measure(children: Sequence[int], seconds: float = 10.0) -> Seen:
     with serving_prefect() as server:
         look, together, write = measure_server(server)
         followed = {count: follow(count, seconds) for count in children}
-    return Seen(references, look, together, write, followed, query_s)
+    return Seen(references, look, together, write, followed, query_s, measure_bundle())
 
 
 def _count_processor(process: int) -> float:

@@ -26,6 +26,7 @@ class Costs:
     ask_s: float  # of the sender's processor, for the same
     write_s: float  # of the server's processor, for a change of state
     query_s: float  # of the sender's processor, for a question whether an object is there
+    bundle_s: float = 0.0  # of the sender's processor, for writing a bundle
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Load:
     writes: int = 25  # changes of state, beats and bundles of lines for each stage
     looks_per_second: float = 2.0  # of the sender at each stage that runs
     requests_per_second: float = 5500.0  # that the remote answers
+    bundled: bool = False  # code goes in bundles beside the objects, not by git's remote
+    bundle_requests: int = 8  # for one: listed, put, moved, fetched, dropped
 
     @property
     def stages(self) -> int:
@@ -82,9 +85,11 @@ def find_demands(load: Load, costs: Costs, active: int = 0) -> dict[str, float]:
     """
     pushes = 2 * (costs.push_s + active * costs.push_per_ref_s)  # to add it, to drop it
     requests = 2 * load.objects + load.own_objects + 2  # asked by both, fetched; outs asked, put
+    if load.bundled:
+        requests += load.bundle_requests
     return {
-        SENDER: load.objects * costs.query_s,
-        GIT: pushes + costs.fetch_s,
+        SENDER: load.objects * costs.query_s + load.bundled * costs.bundle_s,
+        GIT: 0.0 if load.bundled else pushes + costs.fetch_s,
         SERVER: load.writes * costs.write_s,
         REMOTE: requests / load.requests_per_second,
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.scale_costs import measure_git, measure_queries
+from benchmarks.scale_costs import measure_bundle, measure_git, measure_queries
 from benchmarks.scale_model import (
     GIT,
     REMOTE,
@@ -67,6 +67,14 @@ def test_a_stage_that_reads_everything_asks_for_everything() -> None:
     assert everything[REMOTE] == pytest.approx((2 * 1000 + 10 + 2) / 100)
 
 
+def test_bundles_take_nothing_of_git_and_some_of_the_sender_and_the_remote() -> None:
+    costs, load = replace(FREE, push_s=1.0, bundle_s=0.2), replace(LOAD, requests_per_second=1.0)
+    pushed, bundled = (find_demands(replace(load, bundled=each), costs) for each in (False, True))
+    assert (pushed[GIT], pushed[SENDER]) == (2, 0)
+    assert (bundled[GIT], bundled[SENDER]) == (0, 0.2)
+    assert bundled[REMOTE] - pushed[REMOTE] == load.bundle_requests
+
+
 def test_polling_slows_down_what_has_to_be_written() -> None:
     costs = replace(FREE, write_s=0.002)
     quiet, polled = simulate(LOAD, costs), simulate(LOAD, replace(costs, look_s=0.04))
@@ -79,6 +87,13 @@ def test_a_push_into_a_repository_of_many_references_is_measured() -> None:
     found = measure_git((0, 20))
     assert list(found) == [0, 20]
     assert all(0 < second < 60 for pair in found.values() for second in pair)
+
+
+@pytest.mark.slow
+def test_a_bundle_of_the_project_is_measured() -> None:
+    size, *seconds = measure_bundle()
+    assert size > 10_000
+    assert all(0 < each < 60 for each in seconds)
 
 
 @pytest.mark.slow

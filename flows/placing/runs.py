@@ -24,7 +24,7 @@ from prefect.states import Cancelled, Cancelling, Crashed
 
 from flows.orchestration.asking import RETRY_S, describe_error
 from flows.placing.beats import BEAT
-from flows.placing.objects import find_key
+from flows.placing.entries import find_key
 from flows.placing.orders import ANSWER, Answer, Order
 from flows.placing.pools import FLOW
 from vision.base.errors import PipelineError
@@ -96,9 +96,7 @@ class Follower:
         while not stop.is_set():
             pause = min(POLL_S[1], max(POLL_S[0], (time.monotonic() - began) / 20))
             try:
-                run = self.client.read_flow_run(self.run.id)
-                for line in self._read_lines():
-                    on_line(line)
+                run = self.look(on_line)
                 if run.state and run.state.is_final():
                     return run
                 alive = time.monotonic() if self._is_new(run) else alive
@@ -110,6 +108,13 @@ class Follower:
                 raise LostError(f"the Prefect server has lost the run {self.run.name}") from None
             stop.wait(pause)
         return None
+
+    def look(self, on_line: Callable[[str], None]) -> FlowRun:
+        """Ask how the run is, and what its stage has said since the last look."""
+        run: FlowRun = self.client.read_flow_run(self.run.id)
+        for line in self._read_lines():
+            on_line(line)
+        return run
 
     def _is_new(self, run: FlowRun) -> bool:
         """Say whether a run, or while it waits its pool, gives another sign of life than before."""
