@@ -1,5 +1,6 @@
 # An image in which stages run: Python, git and the packages of the lock; no code and no data.
-# A container clones the project when it starts: container/start. How to: docs/howto/containers.md
+# A container clones the project when it starts, and runs the command that it is given or, without
+# one, what is placed in a work pool: container/start. How to: docs/howto/containers.md
 #
 #   docker build --tag image-classification .
 #   docker build --tag image-classification:cpu --build-arg TORCH=cpu .    without 3 GB of CUDA
@@ -51,4 +52,4 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 1000:1000
 WORKDIR /project
 ENTRYPOINT ["tini", "--", "start"]
-CMD ["python", "-m", "flows.cli", "plan"]
+CMD []

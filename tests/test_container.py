@@ -68,6 +68,29 @@ def test_a_container_begins_in_a_clone_with_the_remote_and_the_cache_that_it_is_
     assert "note" in start(home, "ls", **lock).stdout  # what is there is not cloned again
 
 
+def test_without_a_command_a_container_serves_its_pool(source: Path, tmp_path: Path) -> None:
+    """The image has no `pipeline` script: python, here one that says what it is called with."""
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho $PWD $*\n")
+    python.chmod(0o755)
+    home = tmp_path / "home"
+    variables = {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "PIPELINE_LOCK": str(source / "requirements.lock"),
+        "PIPELINE_GIT": str(source),
+        "PIPELINE_POOL": "gpu",
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+    }
+    assert start(home, **variables).stdout == f"{home} -m flows.cli work gpu\n"
+    assert start(home, "pipeline", "plan", **variables).stdout == f"{home} -m flows.cli plan\n"
+    for missing, said in (
+        ("PIPELINE_POOL", "error: give a command, or in PIPELINE_POOL the work pool to serve\n"),
+        ("PREFECT_API_URL", "error: PREFECT_API_URL has to say which server has the pool gpu\n"),
+    ):
+        assert start(home, **variables | {missing: ""}).stderr == said
+
+
 def test_a_container_says_in_one_line_why_it_cannot_begin(source: Path, tmp_path: Path) -> None:
     for variables, said in (
         ({}, "there is no clone in .*, and PIPELINE_GIT names none"),

@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ PROMPT = {
 
 
 def work(pool: str, limit: int | None = None) -> int:
-    """Run the stages that are placed in a pool until interrupted; return the worker's status.
+    """Run the stages that are placed in a pool until told to end; return the worker's status.
 
     A worker of Prefect's gives up on a server that is away for long: another is started when it is
     back.
@@ -41,6 +42,7 @@ def work(pool: str, limit: int | None = None) -> int:
         except ObjectNotFound:
             way_out = f"pipeline deploy --pool {pool}"
             raise PipelineError(f"{client.api_url} has no pool {pool}: {way_out}") from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as containers are stopped
     options = ("--limit", str(limit)) if limit else ()
     words = ("prefect", "worker", "start", "--pool", pool, *options)
     try:
