@@ -58,6 +58,7 @@ def make_image_set(per_class: int, image_px: int = 8, seed: int = 0) -> ImageSet
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=0, help="Moments at which each thing is killed.")
+    parser.addoption("--experiments", type=int, default=3, help="Of a sweep over workers, up to 9.")
     parser.addoption("--kill-seed", type=int, default=0, help="By which they are drawn.")
 
 

@@ -95,19 +95,23 @@ def test_ctrl_c_at_the_sender_ends_the_stage_there(served: Site, home: Path) -> 
     assert git(home, "ls-remote", "origin", "refs/pipeline/*") == ""
 
 
-def test_two_workers_and_a_sweep_run_a_common_stage_once(served: Site, home: Path) -> None:
+def test_two_workers_and_a_sweep_run_a_common_stage_once(
+    served: Site, home: Path, pytestconfig: pytest.Config
+) -> None:
+    """Of more experiments: --experiments 8."""
+    count = pytestconfig.getoption("--experiments")
     add_score(home)
     set_params(home, {"recipes.slow.seconds": 0.5, "recipes.quick.seconds": 0.5})
     before = {run.id for run in read_runs(POOL)}
     with ending(start_worker(served.clone("second"))):
         state: State[Any] = sweep(
-            grid=["report.seconds=0.01,0.02,0.03"],
+            grid=[f"report.seconds={','.join(f'0.0{n}' for n in range(1, count + 1))}"],
             metric="models.toy.val_accuracy",
             name="shared",
-            parallel=3,
+            parallel=count,
             place=PLACE,
             return_state=True,
         )
-    assert state.message == "best of 3: shared-3, 0.0300"
+    assert state.message == f"best of {count}: shared-{count}, 0.0{count}00"
     placed = [run.name.partition(" ")[0] for run in read_runs(POOL) if run.id not in before]
     assert sorted(placed) == ["train@quick", "train@slow"]
