@@ -37,7 +37,7 @@ SHARED = [  # title, text, what goes there and comes back: with the sender, with
     ),
     (
         "DVC's remote",
-        "objects by hash\ncheckpoints",
+        "objects by hash\ncheckpoints, bundles",
         ("deps it lacks", "outs, hashed"),
         ("outs it lacks", "deps, hashed"),
     ),
