@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="moments for each thing")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="worker, sender, prefect or remote")
+    parser.add_argument("--only", default="", help="worker, sender, prefect or remote; see -k")
     given = parser.parse_args()
     options = ["--kills", str(given.runs), "--kill-seed", str(given.seed)]
     limit = ["-o", "faulthandler_timeout=0"]

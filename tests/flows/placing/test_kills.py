@@ -106,32 +106,40 @@ def take_away(server: Server, draw: random.Random) -> None:
     server.start()
 
 
-@pytest.mark.parametrize("kill", [kill_worker, kill_sender, kill_prefect, kill_remote])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    kills = [kill_worker, kill_sender, kill_prefect, kill_remote]
+    numbers = range(max(1, metafunc.config.getoption("--kills")))
+    metafunc.parametrize("number", numbers)
+    metafunc.parametrize("kill", kills, ids=lambda kill: kill.__name__)
+
+
 def test_killed_at_any_moment_the_stage_gives_the_same_in_the_end(
     scene: Scene,
     kill: Callable[[Scene, Typed, random.Random], None],
-    request: pytest.FixtureRequest,
+    number: int,
+    pytestconfig: pytest.Config,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A sender that was killed, or found no server when it began, is started once more."""
-    seed, kills = request.config.getoption("--kill-seed"), request.config.getoption("--kills")
-    draw = random.Random(f"{kill.__name__} {seed}")
-    for number in range(kills):
-        home = scene.site.clone(f"{kill.__name__}-{number}")
-        scene.remote.admit(home)
-        monkeypatch.chdir(home)
-        set_params(home, {"recipes.slow.seconds": SECONDS + draw.uniform(0, 0.1)})
-        command = ("run", STAGE, "--place", f"train={POOL}")
+    """Only a sender that was killed is started once more."""
+    draw = random.Random(f"{kill.__name__} {pytestconfig.getoption('--kill-seed')} {number}")
+    home = scene.site.clone(f"{kill.__name__}-{number}")
+    scene.remote.admit(home)
+    monkeypatch.chdir(home)
+    set_params(home, {"recipes.slow.seconds": SECONDS + draw.uniform(0, 0.1)})
+    command = ("run", STAGE, "--place", f"train={POOL}")
+    sender = type_pipeline(home, *command)
+    kill(scene, sender, draw)
+    statuses = [sender.process.wait(PATIENCE_S)]
+    if statuses[0] and kill is kill_sender:
         sender = type_pipeline(home, *command)
-        kill(scene, sender, draw)
-        status = sender.process.wait(PATIENCE_S)
-        if status and kill in (kill_sender, kill_prefect):
-            sender = type_pipeline(home, *command)
-            status = sender.process.wait(PATIENCE_S)
-        assert status == 0, f"moment {number}: {sender.read()}"
-        recipe = read_params(home / "params.yaml")["recipes"]["slow"]
-        assert (home / "train-slow.txt").read_text() == str(recipe)
-        assert_nothing_is_left(scene.site, home)
+        statuses.append(sender.process.wait(PATIENCE_S))
+    with capsys.disabled():
+        print(f" ended with {' and '.join(map(str, statuses))}", end=" ")
+    assert statuses[-1] == 0, sender.read()
+    recipe = read_params(home / "params.yaml")["recipes"]["slow"]
+    assert (home / "train-slow.txt").read_text() == str(recipe)
+    assert_nothing_is_left(scene.site, home)
 
 
 def assert_nothing_is_left(site: Site, home: Path) -> None:
