@@ -189,7 +189,7 @@ def measure_server(process: int, calls: int = 60) -> tuple[Call, Call, Call]:
     with get_client(sync_client=True) as client:
         children = [add_child(client) for _ in range(TOGETHER)]
         first = children[0]
-        acts = (
+        acts: tuple[Callable[[], object], ...] = (
             make_look(client, first),
             lambda: look_at_all(client, children),
             lambda: client.set_flow_run_state(first.id, Running(), force=True),

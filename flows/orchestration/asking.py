@@ -83,7 +83,7 @@ def describe_absence(error: Exception, way_out: str = WAY_OUT) -> str:
 def harmless(tell: Callable[P, None]) -> Callable[P, None]:
     """Make a function that tells the server something one that a run survives.
 
-    It tries once: a stage that prints is not to wait for a server.
+    Prefect's own client tries once: a stage that prints is not to wait for a server.
     """
 
     @wraps(tell)
@@ -91,7 +91,7 @@ def harmless(tell: Callable[P, None]) -> Callable[P, None]:
         try:
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                 tell(*args, **kwargs)
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx.HTTPError, OSError, AwayError) as error:
             why = describe_error(error)
             get_run_logger().warning("%s: Prefect has not got it: %s", tell.__name__, why)
 

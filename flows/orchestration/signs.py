@@ -6,6 +6,7 @@ Prefect's server calls a run "Running" until it is told otherwise; a killed run 
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -27,9 +28,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from flows.orchestration.asking import ask, harmless
+from flows.orchestration.asking import ask, ask_patiently, harmless
+from flows.orchestration.stopping import find_stop
 
 HOST, PROCESS, STARTED = "pipeline.host", "pipeline.process", "pipeline.process-started"
+SIGN_S = 30.0  # for which a server may be away or busy
 TOLERANCE_S = 1.0  # of the time at which a process started
 AT_WORK = [StateType.RUNNING, StateType.CANCELLING]
 GONE = "its process is gone"
@@ -38,7 +41,10 @@ PAGE = 200  # records that the server gives at once
 
 @harmless
 def sign() -> None:
-    """Note in the record of the flow run which process it is."""
+    """Note in the record of the flow run which process it is.
+
+    A server that is busy is asked again: of a run that has not signed, no one knows its end.
+    """
     if not (number := flow_run.get_id()):
         return
     labels = {
@@ -47,7 +53,8 @@ def sign() -> None:
         STARTED: psutil.Process().create_time(),
     }
     with ask() as client:
-        client.update_flow_run_labels(number, labels)  # type: ignore[arg-type]
+        step = partial(client.update_flow_run_labels, number, labels)  # type: ignore[arg-type]
+        ask_patiently(step, find_stop(), away_s=SIGN_S)
 
 
 def is_gone(run: FlowRun) -> bool:

@@ -43,7 +43,8 @@ def write_bundle(tree: Path, commit: str, reference: str, path: Path) -> None:
         (folder / "objects/info").mkdir(exist_ok=True)
         (folder / "objects/info/alternates").write_text(f"{objects}\n")
         git("update-ref", reference, commit, folder=folder)
-        git("bundle", "create", "--quiet", str(path.absolute()), reference, folder=folder)
+        options = ("-c", "pack.window=0")  # a quarter of the time, for hardly a byte more
+        git(*options, "bundle", "create", "--quiet", str(path.absolute()), reference, folder=folder)
 
 
 def fetch_bundle(store: Store, reference: str) -> None:
