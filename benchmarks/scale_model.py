@@ -43,7 +43,7 @@ class Load:
     looks_per_second: float = 2.0  # of the sender at each stage that runs
     requests_per_second: float = 5500.0  # that the remote answers
     bundled: bool = False  # code goes in bundles beside the objects, not by git's remote
-    bundle_requests: int = 8  # for one: listed, put, moved, fetched, dropped
+    bundle_requests: int = 10  # for one: put, moved, listed, fetched, dropped
 
     @property
     def stages(self) -> int:

@@ -5,14 +5,19 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from flows.engine.patience import AwayError
+from flows.orchestration.asking import ask
 from flows.orchestration.reach import check_answer, wait_for_answer
 from flows.orchestration.server import start
+from flows.orchestration.signs import AT_WORK, bury, is_gone, list_runs
+from flows.placing.pools import FLOW
 from vision.base.errors import PipelineError
 
 CODE = Path(__file__).parents[2]  # the project that `flows` is part of
@@ -50,7 +55,17 @@ def work(pool: str, limit: int | None = None) -> int:
             wait_for_answer(math.inf)
     except KeyboardInterrupt:
         return 0
+    finally:
+        bury_ended()
     return status
+
+
+def bury_ended() -> None:
+    """Tell the server of stages that ended with the worker: so their senders ask others at once."""
+    with suppress(httpx.HTTPError), ask() as client:  # they do so in a minute
+        for run in list(list_runs(client, AT_WORK, FLOW)):
+            if is_gone(run):
+                bury(client, run)
 
 
 def _run(words: Sequence[str]) -> int:
