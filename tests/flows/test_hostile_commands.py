@@ -128,7 +128,7 @@ def _stopped() -> Iterator[None]:
     stubs = {
         "flows.pipeline": {"pipeline": reach},
         "flows.sweep": {"sweep": reach},
-        "flows.orchestration.reach": {"reach_server": nullcontext},
+        "flows.orchestration.reach": {"reach_server": nullcontext, "hand_over": lambda: True},
         "flows.orchestration.deployments": {"deploy": reach},
         "flows.orchestration.serving": {"serve": reach},
         "flows.commands.demo": {"main": reach},
