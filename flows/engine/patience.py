@@ -30,7 +30,7 @@ def insist(
     step: Callable[[], T],
     stop: threading.Event,
     tell: Tell = lambda _: None,
-    away_s: float = AWAY_S,
+    away_s: float | None = None,
     retry_s: float | None = None,
     may_pass: Callable[[Exception], bool] = is_away,
 ) -> T:
@@ -38,13 +38,14 @@ def insist(
 
     Args:
         tell: called with why, each time that it is another reason.
+        away_s: for which what is away is waited for; None: AWAY_S.
         retry_s: between tries; None: RETRY_S.
         may_pass: says of an error whether it may be gone a little later.
 
     Raises:
         Exception: one that may not pass, or that lasts for `away_s`, or until `stop` is set.
     """
-    deadline, told = time.monotonic() + away_s, ""
+    deadline, told = time.monotonic() + (AWAY_S if away_s is None else away_s), ""
     while True:
         try:
             return step()
