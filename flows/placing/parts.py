@@ -4,20 +4,18 @@ checkpoints/PART/pixels, rows, listing.json    PART names the part by all that d
                                                decoded, alike on all machines: vision/data/parts.py
 """
 
-import os
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from flows.engine.patience import Tell, insist
 from flows.orchestration.stopping import find_stop
-from flows.placing.checkpoints import Shelf
+from flows.placing.checkpoints import FOLDER
 from flows.placing.entries import Entry, list_deps
 from flows.placing.objects import Store
 from flows.placing.orders import Order
+from flows.placing.shelves import Shelf
 from vision.base.errors import PipelineError
-from vision.base.files import replacing
 from vision.base.params import PARAMS_FILE, read_params
 from vision.base.sections import check_section
 from vision.data.described import Part, list_parts
@@ -53,40 +51,31 @@ def _read_data(tree: Path) -> DataParams:
 class PartShelf(Shelf):
     """The folder of a remote in which parts lie."""
 
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, FOLDER)
+
     def has(self, name: str) -> bool:
-        with self.store.reaching():
-            return bool(self.fs.exists(self.fs.join(self.folder, name, LISTING)))
+        return self.is_there(f"{name}/{LISTING}")
 
     def bring(self, place: Path) -> bool:
         """Fetch a part that is not here, and say whether it has come."""
         if read_listing(place) or not self.has(place.name):
             return False
-        with self.store.reaching():
-            for file in FILES:
-                with replacing(place / file) as unfinished:
-                    self.fs.get_file(self._find(place, file), str(unfinished))
+        for file in FILES:
+            self.get(f"{place.name}/{file}", place / file)
         return True
 
     def send(self, place: Path) -> None:
         """Send a part; its listing, by which it is found, comes last."""
-        with self.store.reaching():
-            self.fs.makedirs(self.fs.join(self.folder, place.name), exist_ok=True)
-            for file in FILES:
-                unfinished = f"{self._find(place, file)}.{os.getpid()}.tmp"
-                self.fs.put_file(str(place / file), unfinished)
-                self.fs.move(unfinished, self._find(place, file))
+        for file in FILES:
+            self.put(place / file, f"{place.name}/{file}")
 
     def drop_others(self, names: Collection[str]) -> None:
         """Remove what the archives of these parts gave with other params or code."""
         archives = {name.rpartition("-")[0] for name in names}
-        with self.store.reaching(), suppress(FileNotFoundError):
-            for path in self.fs.ls(self.folder, detail=False):
-                name = self.fs.name(path)
-                if name.rpartition("-")[0] in archives and name not in names:
-                    self.fs.remove(path, recursive=True)
-
-    def _find(self, place: Path, file: str) -> str:
-        return str(self.fs.join(self.folder, place.name, file))
+        for name in self.list():
+            if name.rpartition("-")[0] in archives and name not in names:
+                self.drop(name)
 
 
 def bring_parts(store: Store, order: Order, tree: Path, tell: Tell) -> None:

@@ -11,7 +11,7 @@ from flows.engine.patience import AwayError
 from vision.base.errors import PipelineError
 
 REFUSALS = {"PermissionDenied", "PermissionError", "ProtocolError"}  # of SSH: too many keys tried
-NO_FOLDER = {"NotADirectoryError", "FileExistsError"}  # a file stands where a folder should
+NO_FOLDER = "NotADirectoryError"  # a file stands where a folder should
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SETTING = "dvc remote modify --local NAME"
 WAYS_IN = {
@@ -38,7 +38,7 @@ def explain(error: BaseException, place: str) -> PipelineError:
     if lacks_bucket(error):
         way_out = "make it, or dvc remote modify NAME url ADDRESS"
         return PipelineError(f"{where}: there is no such bucket: {way_out}")
-    if names & NO_FOLDER:
+    if NO_FOLDER in names:
         way_out = "dvc remote modify NAME url ADDRESS"
         return PipelineError(f"{where} cannot be a folder to write in ({words}): {way_out}")
     if is_full(error):

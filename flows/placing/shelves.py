@@ -24,6 +24,10 @@ class Shelf:
         """Return the names of what lies there."""
         return self.store.list_names(self.folder)
 
+    def is_there(self, name: str) -> bool:
+        with self.store.reaching():
+            return bool(self.fs.exists(self._find(name)))
+
     def read(self, name: str) -> str | None:
         """Return the text of a file; None where it is not there."""
         with self.store.reaching():
@@ -38,16 +42,17 @@ class Shelf:
     def put(self, path: Path, name: str) -> None:
         """Send a file, in place of an older one."""
         with self.store.reaching():
-            self.fs.makedirs(self.folder, exist_ok=True)
-            unfinished = f"{self._find(name)}.{os.getpid()}.tmp"
+            target = self._find(name)
+            self.fs.makedirs(self.fs.parent(target), exist_ok=True)
+            unfinished = f"{target}.{os.getpid()}.tmp"
             self.fs.put_file(str(path), unfinished)
-            self.fs.move(unfinished, self._find(name))
+            self.fs.move(unfinished, target)
 
     def drop(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file or a folder, if it is there."""
         with self.store.reaching():
             if self.fs.exists(self._find(name)):
-                self.fs.remove(self._find(name))
+                self.fs.remove(self._find(name), recursive=True)
 
     def _find(self, name: str) -> str:
         return str(self.fs.join(self.folder, name))

@@ -214,7 +214,7 @@ def test_what_a_remote_did_not_take_is_sent_when_it_is_there_again(
 ) -> None:
     monkeypatch.setattr(patience, "RETRY_S", 0.01)
     in_the_way, told = project / "../store", list[str]()
-    in_the_way.write_text("no folder")
+    in_the_way.symlink_to(in_the_way.name)  # to itself: there is nothing behind it for now
 
     def tell(words: str) -> None:
         told.append(words)
