@@ -6,10 +6,15 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.gpu_data import RECIPES, SUBSETS
+from benchmarks.gpu_pieces import PLAIN
 from benchmarks.gpu_plan import locate
 from vision.base.files import read_json, write_json, write_text
 
 T_95 = {3: 4.303}  # Student's t, 97.5 %, n - 1 degrees of freedom, by n
+PLAINLY = {  # by what a plain program differs from the recipe
+    "whitened-cnn": "It has the same network, crops and flips, and SGD in the place of Muon.",
+    "paper": "It computes what the recipe does.",
+}
 NAME_LENGTH = 100  # of a kernel; C++ templates are longer than any table
 
 
@@ -37,10 +42,11 @@ def summarise(pieces: dict[str, Any]) -> dict[str, Any]:
         if runs:
             recipes[recipe] = summarise_runs(runs, ceilings)
     profiles = {recipe: pieces.get(f"profile-{recipe}") for recipe in RECIPES}
+    plain = {recipe: pieces.get(f"plain-{recipe}") for recipe in PLAIN}
     return {
         "ceilings": ceilings,
         "recipes": recipes,
-        "plain": pieces.get("plain"),
+        "plain": {recipe: found for recipe, found in plain.items() if found},
         "profiles": {recipe: found for recipe, found in profiles.items() if found},
     }
 
@@ -82,7 +88,11 @@ def render(results: dict[str, Any]) -> list[str]:
         *render_recipes(results["recipes"]),
         *render_seeds(results["recipes"]),
         *render_ceilings(results["ceilings"]),
-        *(render_plain(results["plain"], results["recipes"]) if results["plain"] else []),
+        *(
+            line
+            for name, found in results["plain"].items()
+            for line in render_plain(name, found, results["recipes"].get(name))
+        ),
         *(line for profile in results["profiles"].values() for line in render_profile(profile)),
         *render_missing(results["missing"]),
     ]
@@ -170,8 +180,7 @@ def render_ceilings(ceilings: dict[str, float] | None) -> list[str]:
     return ["## Ceilings", "", *write_table(["product of matrices", "TFLOP/s"], rows), ""]
 
 
-def render_plain(plain: dict[str, Any], recipes: dict[str, Any]) -> list[str]:
-    ours = recipes.get("paper")
+def render_plain(name: str, plain: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
     rows = [
         [
             f"plain, {row['workers']} workers",
@@ -185,12 +194,13 @@ def render_plain(plain: dict[str, Any], recipes: dict[str, Any]) -> list[str]:
         figures = [f"{ours[key]:.1f}" for key in ("train_seconds", "fit_seconds")]
         rows.append([f"ours, n = {ours['n']}", f"{ours['images_per_second']:,.0f}", *figures])
     return [
-        "## The paper's recipe in a plain PyTorch program",
+        f"## {name} beside a plain PyTorch program",
         "",
         *write_table(["program", "images/s", "train s", "with validation s"], rows),
         "",
         f"Of the plain program one epoch was timed, after some steps that warmed up; its seconds "
-        f"are {plain['epochs']} times that epoch's. Batch {plain['batch_size']}, fp32.",
+        f"are {plain['epochs']} times that epoch's. Batch {plain['batch_size']}, fp32. "
+        f"{PLAINLY[name]}",
         "",
     ]
 

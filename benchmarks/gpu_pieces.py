@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu_data import Recipe, Stock
-from benchmarks.plain import PlainProgram
+from benchmarks.plain import PlainProgram, PlainWhitened
 from vision.base.errors import TrainingError
 from vision.data.dataset import ImageSet
 from vision.models.inference import predict_logits
@@ -33,7 +33,8 @@ PRODUCTS, ROUNDS = 10, 5  # products in a row, and how often; the median round c
 PROFILED_STEPS = 12
 KERNELS = 10
 LONG = 1000  # epochs that a profiled schedule has room for
-LIKE_PLAIN = "paper"  # the recipe that the plain program computes as well
+# By the recipe that it has the network, the batches and the augmentation of.
+PLAIN: dict[str, type[PlainProgram]] = {"whitened-cnn": PlainWhitened, "paper": PlainProgram}
 MOST_WORKERS = 8  # of the plain program's DataLoader
 JUDGED_AT_ONCE = 256  # images
 
@@ -156,22 +157,24 @@ def measure_accuracy(model: nn.Module, spec: ModelSpec, data: ImageSet) -> float
     return float((logits.argmax(1) == data.get_labels()).mean())
 
 
-def time_plain(stock: Stock) -> dict[str, Any]:
+def time_plain(name: str, stock: Stock) -> dict[str, Any]:
     """Time an epoch of a plain program by its number of workers, and what the recipe would take."""
     counts = (0,) if stock.is_tiny else (0, min(MOST_WORKERS, os.cpu_count() or 1))
     torch.set_deterministic_debug_mode("default")  # a notebook does not ask for it
-    params = stock.recipes[LIKE_PLAIN]
-    rows = [_time_plain(stock, params, workers) for workers in counts]
+    params = stock.recipes[name]
+    rows = [_time_plain(PLAIN[name], stock, params, workers) for workers in counts]
     return {"epochs": params.epochs, "batch_size": params.batch_size, "programs": rows}
 
 
-def _time_plain(stock: Stock, params: Recipe, workers: int) -> dict[str, float]:
+def _time_plain(
+    program: type[PlainProgram], stock: Stock, params: Recipe, workers: int
+) -> dict[str, float]:
     train, val = (
-        PlainProgram(data, data.image_px, params.batch_size, workers)
+        program(data, data.image_px, params.batch_size, workers)
         for data in (stock.train, stock.val)
     )
     few = take_steps(stock.train, params.batch_size)
-    PlainProgram(few, few.image_px, params.batch_size, workers).train_epoch()  # warms up
+    program(few, few.image_px, params.batch_size, workers).train_epoch()  # warms up
     epoch, judging = _time(train.train_epoch), _time(val.evaluate)
     return {
         "workers": workers,
