@@ -2,16 +2,21 @@
 
 Reads data/training and data/split for what the recipes gave; writes benchmarks/results/here/.
 Run on idle cores: python -m benchmarks.compare
+What each recipe reaches in 1 to 60 minutes, by training it, for some six hours in one call or
+several: python -m benchmarks.compare --minutes 60
 """
 
 import argparse
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from benchmarks.gpu_plan import Budget
 from benchmarks.memory import Growth, measure_growth
+from benchmarks.minutes import measure_minutes
 from benchmarks.recipes import Course, trace_courses
 from benchmarks.speed import BATCH_SIZE, Speed, make_images, measure_speeds
 from vision.base.files import write_text
@@ -28,7 +33,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each program, taking turns")
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 40_000, 160_000])
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder")
+    parser.add_argument("--minutes", type=float, help="train instead, each training for so many")
+    parser.add_argument("--hours", type=float, default=24, help="of this call, with --minutes")
     wanted = parser.parse_args()
+    if wanted.minutes:
+        budget = Budget(time.monotonic(), 3600 * wanted.hours)
+        measure_minutes(wanted.out / "minutes", wanted.minutes, budget)
+        return
     wanted.out.mkdir(parents=True, exist_ok=True)
     images = make_images(wanted.images)
     speeds = measure_speeds(wanted.sizes, images, wanted.rounds)

@@ -70,6 +70,9 @@ def _measure_product(dtype: torch.dtype, precision: str) -> float:
     return 2 * side**3 * PRODUCTS / median(seconds[1:])  # the first round warms up
 
 
+Open = Callable[[tuple[float, ...]], Checkpoint]  # shares of the arithmetic after each epoch ->
+
+
 @dataclass(frozen=True)
 class Deadline(Checkpoint):
     """Keeps nothing: ends a training, after an epoch, that could not end in time.
@@ -89,14 +92,19 @@ class Deadline(Checkpoint):
 
 
 def train_recipe(name: str, seed: int, stock: Stock, left: Left) -> dict[str, Any]:
+    """Train once, as far as the time that is left allows."""
+    return train(name, seed, stock, lambda shares: Deadline(None, left, shares))
+
+
+def train(name: str, seed: int, stock: Stock, open_checkpoint: Open) -> dict[str, Any]:
     """Train once, as the stage does; judge the epoch that validates best on val and test."""
     started, params = time.perf_counter(), stock.recipes[name]
     forget_memory()
     torch.manual_seed(seed)
     spec, build, plan = prepare(params, stock)
     model, flops = build(), count_epoch_flops(spec, params, len(stock.train))
-    deadline = Deadline(None, left, tuple(done / sum(flops) for done in accumulate(flops)))
-    fitted = fit(model, spec, stock.train, stock.val, params, seed, plan, deadline)
+    checkpoint = open_checkpoint(tuple(done / sum(flops) for done in accumulate(flops)))
+    fitted = fit(model, spec, stock.train, stock.val, params, seed, plan, checkpoint)
     memory = read_memory()
     model.load_state_dict(fitted.best_state)
     accuracies = {  # the last reading of `test` is the only one: nothing is chosen after it

@@ -56,7 +56,8 @@ class PlainProgram:
         self.test_loader = DataLoader(self.pictures, batch_size, num_workers=workers)
 
     def build_model(self, data: ImageSet, input_px: int) -> nn.Module:
-        return resnet18(num_classes=len(data.classes))
+        model: nn.Module = resnet18(num_classes=len(data.classes))
+        return model
 
     def build_optimizer(self) -> Optimizer:
         return Adam(self.model.parameters(), lr=LEARNING_RATE)

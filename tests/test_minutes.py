@@ -1,0 +1,117 @@
+"""Recipes are trained for longer and longer, and set side by side by the minutes that they take."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.gpu_plan import Budget
+from benchmarks.minutes import Point, draw, find_best, measure_minutes, tabulate
+from stages import download_weights
+from vision.base.files import write_array, write_json
+from vision.training.loop import Trainer
+
+POINTS = [
+    Point("paper", 1, 0.9, 0.70, 0.69),
+    Point("whitened-cnn", 1, 1.5, 0.75, 0.74),
+    Point("whitened-cnn", 2, 2.9, 0.72, 0.73),
+    Point("tuned", 1, 4.0, 0.85, 0.84),
+]
+
+
+def test_the_best_is_what_validates_best_of_those_that_end_in_time() -> None:
+    assert find_best(POINTS, 0.5) is None
+    assert find_best(POINTS, 1) is POINTS[0]
+    assert find_best(POINTS, 3) is POINTS[1]
+    assert find_best(POINTS, 60) is POINTS[3]
+
+
+def test_the_table_names_the_best_recipe_for_each_number_of_minutes() -> None:
+    heads, rows = tabulate(POINTS)
+    by_minutes = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
+    assert [by_minutes[minutes]["best"] for minutes in ("1", "2", "5")] == [
+        "paper",
+        "whitened-cnn",
+        "tuned",
+    ]
+    assert by_minutes["3"]["whitened-cnn, val / test %"] == "**75.0 / 74.0, 1 epochs**"
+    assert by_minutes["3"]["tuned, val / test %"] == "—"
+    assert by_minutes["5"]["paper, val / test %"] == "70.0 / 69.0, 1 epochs"
+
+
+def test_the_plot_rises_only_where_a_training_is_better_than_all_shorter_ones() -> None:
+    (axes,) = draw(POINTS).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines["whitened-cnn"].get_ydata()) == [75, 75, 75]
+    assert list(lines["paper"].get_xdata()) == [0.9, 60]
+
+
+PLAIN = {"epochs": 2, "batch_size": 12, "learning_rate": 0.01}
+RESNET = {"architecture": "resnet18", "weights": "none", "optimizer": "adam"}
+FAST = {"architecture": "whitened-cnn", "widths": [4, 6, 6], "optimizer": "sgd"}
+PARAMS = {
+    "seed": 0,
+    "baselines": {"whitened-cnn": PLAIN | FAST},
+    "finetune": dict.fromkeys(("tuned", "paper"), PLAIN | RESNET),
+}
+
+
+@pytest.fixture
+def prepared(raw: Path) -> Path:
+    """A folder in which all is there that trainings read: 36 train, 12 val and 12 test images."""
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS))
+    write_json(raw / "manifest.json", {"note": "Squares.", "official": True})
+    parts = np.split(np.random.default_rng(0).permutation(60), [36, 48])
+    for name, part in zip(("train", "val", "test"), parts, strict=True):
+        write_array(Path(f"data/split/{name}.npy"), np.sort(part))
+    download_weights.main("tuned")
+    return Path("results")
+
+
+@pytest.mark.slow
+def test_a_call_that_was_ended_goes_on_within_a_training(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One epoch of each of three recipes, two of the first: the second recipe's second is ended."""
+    monkeypatch.setattr("benchmarks.minutes.MOST_EPOCHS", 2)
+    validate, epochs = Trainer.validate, [0]
+
+    def end(trainer: Trainer, *arguments: Any) -> Any:
+        epochs[0] += 1
+        if epochs[0] == 7:
+            raise KeyboardInterrupt
+        return validate(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "validate", end)
+    with pytest.raises(KeyboardInterrupt):
+        measure(prepared)
+    page = (prepared / "README.md").read_text()
+    assert "- tuned-2: not begun" in page
+    capsys.readouterr()
+    measure(prepared)
+    said = capsys.readouterr().out
+    assert "4 of 6 pieces were measured before" in said
+    assert "going on after epoch 1/2" in said
+    page = (prepared / "README.md").read_text()
+    assert "Not measured" not in page
+    assert all(f"| {name} | 2 |" in page for name in ("whitened-cnn", "tuned", "paper"))
+    assert (prepared / "minutes.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_training_that_would_take_too_long_is_left_out(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.minutes.MOST_EPOCHS", 2)
+    monkeypatch.setattr("benchmarks.minutes.RECIPES", {"whitened-cnn": "baselines"})
+    measure(prepared, limit=1e-9)
+    page = (prepared / "README.md").read_text()
+    assert "| whitened-cnn | 1 |" in page
+    assert "- whitened-cnn-2: would take 0 minutes, more than 1e-09" in page
+
+
+def measure(folder: Path, limit: float = 60) -> None:
+    measure_minutes(folder, limit, Budget(time.monotonic(), 600))
