@@ -17,13 +17,18 @@ from vision.models.convolutions import speeding_up_small_maps
 from vision.models.networks import ModelSpec
 
 
-def prepare_device() -> torch.device:
-    """Choose the GPU where there is one, and ask for repeatable results on either."""
+def prepare_device(deterministic: bool = True) -> torch.device:
+    """Choose the GPU where there is one, and ask for repeatable results on either.
+
+    Args:
+        deterministic: False asks for the fastest kernels instead, which cuDNN tries out.
+    """
     if "OMP_NUM_THREADS" not in os.environ and count_cores() < torch.get_num_threads():
         torch.set_num_threads(count_cores())  # more would wait for the same share of the time
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only so
     # The same as use_deterministic_algorithms, which loads the compiler first, for seconds.
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.backends.cudnn.benchmark = not deterministic
     # Off: filling fresh memory costs time, and nothing here reads memory before writing it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

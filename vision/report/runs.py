@@ -40,6 +40,7 @@ DUPLICATES = Path("data/duplicates.json")
 KNOWN = ("file", "label", "subset", "md5")  # columns of the table of files that say nothing more
 IMAGES_AT_ONCE = 256
 IMAGES_MARK, WEIGHTS_MARK = "†", "‡"  # beside what rests on stand-ins
+FREE_MARK = "§"  # beside a model whose training cannot be repeated bit for bit
 
 T = TypeVar("T")
 
@@ -109,6 +110,11 @@ class Run:
         return weights.get("weights") == "imagenet" and not weights["official"]
 
     @property
+    def is_deterministic(self) -> bool:
+        """Whether the recipe asks for kernels that give the same each time."""
+        return bool(self.training.get("recipe", {}).get("deterministic", True))
+
+    @property
     def trainings(self) -> list[dict[str, float]]:
         """Seed, val and test accuracy of each training of the recipe: first the one judged."""
         first = {
@@ -128,9 +134,8 @@ class Run:
 
     @property
     def label(self) -> str:
-        return (
-            f"{self.name}\N{NO-BREAK SPACE}{WEIGHTS_MARK}" if self.rests_on_stand_in else self.name
-        )
+        marks = WEIGHTS_MARK * self.rests_on_stand_in + FREE_MARK * (not self.is_deterministic)
+        return f"{self.name}\N{NO-BREAK SPACE}{marks}" if marks else self.name
 
 
 class Mapped(NamedTuple):

@@ -1,4 +1,4 @@
-"""`finetune.NAME` of params.yaml: a recipe for ResNet18, or another classifier of torchvision."""
+"""`finetune.NAME` of params.yaml: a recipe for a classifier of torchvision or timm."""
 
 from operator import not_
 from typing import Any
@@ -33,7 +33,7 @@ def find_first(values: dict[str, Any]) -> str | None:
 
 
 class FinetuneParams(TrainParams):
-    architecture: str = Field(exclude_if=is_default)  # of torchvision's classifiers
+    architecture: str = Field(exclude_if=is_default)  # of torchvision; timm/NAME: of timm
     weights: str = Field(min_length=1)  # imagenet, none, or a file in sources/weights
     train_from: str | None = Field(default_factory=find_first)  # a part; null: all train
     head_epochs: int = Field(0, ge=0)  # first epochs that train the new last layer alone
@@ -65,4 +65,6 @@ class FinetuneParams(TrainParams):
             raise ValueError(f"cache_features leaves no room for {', '.join(changes)}")
         if self.cache_features and self.train_from in (None, "conv1") and not self.head_epochs:
             raise ValueError("cache_features needs frozen layers: train_from or head_epochs")
+        if self.cache_features and self.compile:
+            raise ValueError("cache_features cuts the network that compile would take: choose one")
         return self

@@ -119,6 +119,10 @@ class TrainParams(OptimizerParams, AugmentParams):
     # what it sees in training instead
     px_by_epoch: list[Annotated[int, SIDE]] | None = Field(None, exclude_if=not_)
     precision: Literal["fp32", "bf16"] = "fp32"
+    # of the network's passes in training, by torch.compile
+    compile: bool = Field(False, exclude_if=not_)
+    # false: kernels that are faster, and whose sums differ from run to run
+    deterministic: bool = Field(True, exclude_if=bool)
 
     @model_validator(mode="after")
     def _check_px(self) -> "TrainParams":

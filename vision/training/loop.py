@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vision.base.batch_norms import synchronise_batch_norms
+from vision.base.compiling import compile_network
 from vision.base.distributed import (
     add_up,
     count_processes,
@@ -210,11 +212,15 @@ class Trainer:
         seed: int,
         plan: LayerPlan,
     ) -> None:
-        self.device = prepare_device()
+        self.device = prepare_device(params.deterministic)
         check_precision(spec.precision, self.device)
         model = synchronise_batch_norms(model)
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.average = average_weights(model, params.ema_decay) if params.ema_decay else None
+        # What batches go through; it shares the weights of `model`, which the average has copied.
+        self.network = (
+            compile_network(self.model, params.deterministic) if params.compile else self.model
+        )
         self.spec, self.train, self.params, self.plan = spec, train, params, plan
         self.steps_per_epoch = count_batches(len(train), params.batch_size)
         groups = divide_groups(plan.group(model), model, params)
@@ -329,7 +335,7 @@ class Trainer:
         loss, right = [], []
         for piece in pieces:
             with gathering_gradients(network, piece.is_last):
-                with autocast(self.device, self.spec), speeding_up_small_maps(self.device):
+                with autocast(self.device, self.spec), self._convolving():
                     logits = network(piece.x)
                 logits = logits.float()
                 # The mean over all processes of what is multiplied so is their sum.
@@ -345,6 +351,10 @@ class Trainer:
         if self.average:
             self.average.update_parameters(self.model)
         return torch.stack(loss).sum(), torch.stack(right).sum()
+
+    def _convolving(self) -> AbstractContextManager[object]:
+        """Compute small maps our own way, but where torch compiles the convolutions."""
+        return nullcontext() if self.params.compile else speeding_up_small_maps(self.device)
 
     def _measure(self, logits: Tensor, piece: Piece, n_whole: int) -> Tensor:
         """Return the loss that is descended, () nats: a piece's part of the batch's mean."""
@@ -385,7 +395,7 @@ class Trainer:
         """Return how an epoch reads its batches, and the network that takes them."""
         parts = self.plan.split(self.model, epoch)
         if parts is None:
-            return self._read_images(epoch), self.model
+            return self._read_images(epoch), self.network
         frozen, rest = parts
         if self.features is None or len(self.features[0]) != len(frozen):
             size = max(256, self.params.batch_size)

@@ -386,8 +386,20 @@ def test_stand_in_weights_mark_the_model_that_they_start(tmp_path, monkeypatch):
     assert "rests on stand-in weights" in render(results)[0]
 
 
+def test_a_training_that_cannot_be_repeated_is_marked_beside_its_figures(tmp_path, monkeypatch):
+    write_tree(tmp_path)
+    recipe = {"epochs": 4, "optimizer": "adam", "deterministic": False}
+    write_training(tmp_path, "paper", make_history(4, 0.8), False, recipe=recipe)
+    monkeypatch.chdir(tmp_path)
+    results = load_results(list_as_params(list(MODELS)))
+    assert results.runs[2].label == "paper\N{NO-BREAK SPACE}§"
+    markdown = render(results)[0]
+    assert re.search(r"\| paper\W§ \| \d", markdown)
+    assert "give another model, and other figures, each time" in markdown
+
+
 def test_official_images_and_weights_leave_no_marks(tmp_path, monkeypatch):
-    assert not re.search("[†‡]|stand-in ", render(load(tmp_path, monkeypatch))[0])
+    assert not re.search("[†‡§]|stand-in ", render(load(tmp_path, monkeypatch))[0])
 
 
 def test_other_images_are_not_set_beside_the_paper(tmp_path, monkeypatch):
