@@ -74,7 +74,7 @@ docs: $(INSTALLED)
 
 # A package with extras is listed twice: older versions of pip do not carry the pin of `name[extra]`
 # over to `name`, or the other way round, and then refuse the lock.
-LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+LOCK := uv pip compile pyproject.toml --extra dev --extra timm --universal --python-version 3.11 \
   --generate-hashes --no-strip-extras --quiet --no-header
 TWICE := awk 'function flush() { plain = block; \
     if (sub(/^[a-z0-9-]+\[[^]]*\]/, "&", plain)) { sub(/\[[^]]*\]/, "", plain); printf "%s", plain } \

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def test_a_direct_dependency_is_locked_and_installed(text: str) -> None:
     locked = read_lock("requirements.lock")[canonicalize_name(wanted.name)]
     assert Version(locked) in wanted.specifier
     assert Version(version(wanted.name)) in wanted.specifier
+
+
+def test_every_extra_is_locked() -> None:
+    locked = read_lock("requirements.lock")
+    extras = PROJECT["optional-dependencies"]
+    for wanted in map(Requirement, chain.from_iterable(extras.values())):
+        assert Version(locked[canonicalize_name(wanted.name)]) in wanted.specifier
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-cpu.lock"])

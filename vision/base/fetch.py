@@ -49,6 +49,11 @@ class Official:
     digests: Digests
     stand_ins: tuple[str, ...]  # what a mirror may hold instead; `*` is for folders only
     way_out: str  # what to set in order to do without the file
+    called: str = ""  # what it is called here, where its address does not end in a name of its own
+
+    @property
+    def name(self) -> str:
+        return self.called or name_of(self.url)
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,7 @@ def fetch_official(official: Official) -> Fetched:
         SourceError: it cannot be had; names the reason and the ways out.
     """
     if mirror := read_variable(MIRROR):
-        name = name_of(official.url)
-        if path := _find(mirror, name, official.digests):
+        if path := _find(mirror, official.name, official.digests):
             verify(path, official.digests)
             return Fetched(path, official=True)
         for stand_in in official.stand_ins:
@@ -75,19 +79,20 @@ def fetch_official(official: Official) -> Fetched:
     return Fetched(_fetch_at_source(official), official=True)
 
 
-def fetch(url: str, digests: Digests, limit: int = MAX_BYTES) -> Path:
+def fetch(url: str, digests: Digests, limit: int = MAX_BYTES, called: str = "") -> Path:
     """Download a file into data/downloads, unless it lies there with the right digests.
 
     Args:
         digests: what to verify; empty: nothing, and the file is downloaded each time.
         limit: bytes at which a longer file is refused.
+        called: the name of the file here, if not that at the end of its address.
 
     Raises:
         ChecksumError: the server sends other bytes, twice.
         MissingError: the server has no such file.
         SourceError: it cannot be had, is too long for the limit or the disk, or is a web page.
     """
-    target = DOWNLOADS_DIR / name_of(url)
+    target = DOWNLOADS_DIR / (called or name_of(url))
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):  # stages that run side by side want the same weights
         if not (digests and target.exists() and _differs(target, digests) is None):
@@ -137,13 +142,13 @@ def name_of(url: str) -> str:
 
 def _fetch_at_source(official: Official) -> Path:
     try:
-        return fetch(official.url, official.digests, OFFICIAL_MAX_BYTES)
+        return fetch(official.url, official.digests, OFFICIAL_MAX_BYTES, official.name)
     except ChecksumError:
         raise
     except SourceError as error:
         raise SourceError(
             f"{error}; connect to the network, set {MIRROR} to a folder or http(s) address that "
-            f"has {name_of(official.url)}, or set {official.way_out}"
+            f"has {official.name}, or set {official.way_out}"
         ) from None
 
 

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from vision.models.batches import to_input
 from vision.models.networks import ModelSpec, find_last_layer
+from vision.models.timm_networks import is_timm
 
 SMALLEST_MAP = 4  # side; a map of one cell would say nothing
 LAYERS = ("layer4", "layer3", "layer2", "layer1")  # of ResNet18, the last first
 OCCLUSION = "occlusion"  # in place of a layer
 PLACES = 8  # on a side, that are covered one after the other
 WITHOUT_MAPS = ("maxvit_", "swin_", "vit_")  # what the names of transformers begin with
+ATTENTION = "attn"  # what timm calls layers of transformers
 
 
 class Target(NamedTuple):
@@ -48,7 +50,9 @@ def find_layer(model: nn.Module, spec: ModelSpec) -> Target | None:
 
 def find_last_map(model: nn.Module, spec: ModelSpec) -> Target:
     """Return the last layer that gives a map large enough, by running the network once."""
-    if spec.architecture.startswith(WITHOUT_MAPS):
+    layers = [name for name, _ in model.named_modules()]
+    is_other = is_timm(spec.architecture) and any(ATTENTION in name for name in layers)
+    if spec.architecture.startswith(WITHOUT_MAPS) or is_other:
         return Target(OCCLUSION, None)
     found: list[str] = []
     last = find_last_layer(model, spec).partition(".")[0]  # what turns maps into classes

@@ -1,4 +1,4 @@
-"""Any classifier of torchvision, with a last layer of the right size, and what it is made of.
+"""Any classifier of torchvision or timm, with a last layer of the right size, and its parts.
 
 torchvision is imported where it is needed: it takes seconds, which the small networks save.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vision.base.errors import ParamsError
+from vision.models.timm_networks import build_timm, check_timm, fit_timm, is_timm, read_facts
 
 RESNETS = ("resnet", "resnext", "wide_resnet")  # what the names of ResNets begin with
 HALVES = ((0.5,) * 3, (0.5,) * 3)
@@ -42,11 +43,14 @@ def list_backbones() -> tuple[str, ...]:
 
 
 def check_name(name: str, key: str) -> None:
-    """Raise ParamsError unless torchvision has a classifier of this name.
+    """Raise ParamsError unless torchvision, or timm for timm/NAME, has a classifier of this name.
 
     Args:
         key: of the param, for the message.
     """
+    if is_timm(name):
+        check_timm(name, key)
+        return
     if name not in (names := list_backbones()):
         near = get_close_matches(name, names, n=5, cutoff=0.4) or names[:5]
         raise ParamsError(
@@ -64,8 +68,10 @@ def build_backbone(name: str, n_classes: int, input_px: int, max_pool: bool = Tr
             twice as wide.
 
     Raises:
-        ValueError, AssertionError: it cannot be built for this size.
+        ValueError, AssertionError, TypeError: it cannot be built for this size.
     """
+    if is_timm(name):
+        return build_timm(name, n_classes, input_px)
     from torchvision import models
 
     options: dict[str, Any] = {}
@@ -113,7 +119,7 @@ def check_size(name: str, input_px: int, key: str) -> None:
     try:
         network = outline_backbone(name, 2, input_px).eval()
         network(torch.empty(2, 3, input_px, input_px, device="meta"))
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         good = find_preparation(name).px
         raise ParamsError(
@@ -125,6 +131,8 @@ def check_size(name: str, input_px: int, key: str) -> None:
 @cache
 def find_head(name: str, input_px: int = 224) -> str:
     """Return the name of the last layer, the one whose size depends on the number of classes."""
+    if is_timm(name):
+        return str(read_facts(name).classifier)
     weights = outline_backbone(name, UNLIKELY, input_px).named_parameters()
     key = next(key for key, weight in weights if weight.shape[0] == UNLIKELY)
     return key.rpartition(".")[0]
@@ -150,6 +158,9 @@ def list_parts(model: nn.Module) -> list[str]:
 @cache
 def find_preparation(name: str) -> Preparation:
     """Return what the network's default ImageNet weights expect of images."""
+    if is_timm(name):
+        facts = read_facts(name)
+        return Preparation(tuple(facts.mean), tuple(facts.std), facts.input_size[1])
     from torchvision import models
 
     how = models.get_model_weights(name).DEFAULT.transforms()
@@ -170,6 +181,8 @@ def fit_positions(
     name: str, tensors: dict[str, Tensor], model: nn.Module, input_px: int
 ) -> dict[str, Tensor]:
     """Return weights of a vision transformer with its positions for images of this side."""
+    if is_timm(name):
+        return fit_timm(name, tensors, input_px)
     if not name.startswith("vit_"):
         return tensors
     from torchvision.models.vision_transformer import interpolate_embeddings

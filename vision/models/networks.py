@@ -27,7 +27,7 @@ METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one 
 class ModelSpec:
     """All that is needed to rebuild a network and to feed it, stored beside its weights."""
 
-    architecture: str  # one of HAND_MADE, or a classifier of torchvision
+    architecture: str  # one of HAND_MADE, or a classifier of torchvision or, timm/NAME, of timm
     classes: tuple[str, ...]
     image_px: int  # side of the square that an image is stored as
     input_px: int  # side of the square that the network sees

@@ -2,6 +2,8 @@
 
 import pickle
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vision.base.errors import ParamsError, SourceError
-from vision.base.fetch import Official, fetch_official
+from vision.base.fetch import Fetched, Official, fetch_official
 from vision.base.files import sha256_of, write_bytes, write_json
 from vision.models.backbones import (
     find_head,
@@ -21,6 +23,7 @@ from vision.models.backbones import (
     rename_keys,
 )
 from vision.models.pretrained import MANIFEST_FILE, WEIGHTS_FILE
+from vision.models.timm_networks import PREFIX, find_address, is_timm, read_timm
 
 RESNET18 = "resnet18"
 TITLES = {RESNET18: "ResNet18"}
@@ -51,7 +54,7 @@ def open_weights(weights: Any, architecture: str, key: str) -> Weights:
 
     Args:
         weights: imagenet, none, or a file in sources/weights.
-        architecture: a classifier of torchvision.
+        architecture: a classifier of torchvision, or timm/NAME.
         key: of the param, for messages.
 
     Raises:
@@ -79,8 +82,14 @@ def name_no_weights(architecture: str) -> Weights:
 def find_official(name: str) -> Official:
     """Return where the network's default ImageNet weights are, and what a mirror may have instead.
 
-    torchvision gives the first digits of a file's SHA-256 in its name.
+    torchvision gives the first digits of a file's SHA-256 in its name; of timm's files
+    some have none.
     """
+    if is_timm(name):
+        url, called, digests = find_address(name)
+        own = name.replace("/", "-")
+        stand_ins = (f"{own}-imagenet.safetensors", f"{own}-imagenet*.safetensors")
+        return Official(url, digests, stand_ins, "the recipe's weights=none", called)
     from torchvision import models  # takes seconds, which a start from nothing saves
 
     url = models.get_model_weights(name).DEFAULT.url
@@ -98,34 +107,53 @@ def find_own(weights: str) -> Path | None:
 
 
 def open_imagenet(architecture: str) -> Weights:
-    """Open torchvision's weights, or those that PIPELINE_MIRROR has in their place."""
+    """Open a library's own weights, or those that PIPELINE_MIRROR has in their place."""
     is_whole = architecture == RESNET18  # whose checksum is known whole
-    fetched = fetch_official(IMAGENET if is_whole else find_official(architecture))
-    name, title = fetched.path.name, TITLES.get(architecture, architecture)
-    if fetched.official:
-        digits = "" if is_whole else "first digits of the "
-        verified = f"{digits}sha256 of the official file"
-        note = (
-            f"ImageNet weights of {title}, from torchvision's official file: {digits}sha256 "
-            "verified."
-        )
-    else:
-        verified = None
-        note = (
-            f"ImageNet weights of {title} from a mirror's stand-in ({name}), not torchvision's "
-            "official file: checksum not verified."
-        )
-    manifest = {
+    official = IMAGENET if is_whole else find_official(architecture)
+    fetched = fetch_official(official)
+    manifest: dict[str, Any] = {
         "weights": "imagenet",
         "official": fetched.official,
-        "name": name,
+        "name": fetched.path.name,
         "sha256": sha256_of(fetched.path),
-        "verified": verified,
-        "note": note,
+        **_describe(fetched, official, architecture),
     }
     if not is_whole:
         manifest["preparation"] = find_preparation(architecture)._asdict()
-    return Weights(read_tensors(fetched.path, architecture), manifest)
+    return Weights(_read_official(fetched.path, architecture), manifest)
+
+
+def _describe(fetched: Fetched, official: Official, architecture: str) -> dict[str, str | None]:
+    """Return what was verified of a file, and a sentence on it."""
+    title, owner = TITLES.get(architecture, architecture), find_owner(architecture)
+    if not fetched.official:
+        note = (
+            f"ImageNet weights of {title} from a mirror's stand-in ({fetched.path.name}), not "
+            f"{owner}'s official file: checksum not verified."
+        )
+        return {"verified": None, "note": note}
+    begin = f"ImageNet weights of {title}, from {owner}'s official file:"
+    if not official.digests:
+        return {"verified": None, "note": f"{begin} {owner} names no checksum of it."}
+    digits = "" if architecture == RESNET18 else "first digits of the "
+    return {
+        "verified": f"{digits}sha256 of the official file",
+        "note": f"{begin} {digits}sha256 verified.",
+    }
+
+
+def _read_official(path: Path, architecture: str) -> dict[str, Tensor]:
+    """Return the weights of a file that a library may have written in a way of its own."""
+    if not is_timm(architecture):
+        return read_tensors(path, architecture)
+    with _naming_damage(path):
+        tensors = read_timm(path, architecture)
+    return check_tensors(tensors, path.name, architecture)
+
+
+def find_owner(architecture: str) -> str:
+    """Return the library that a network is of."""
+    return PREFIX.rstrip("/") if is_timm(architecture) else "torchvision"
 
 
 def open_file(path: Path, architecture: str) -> Weights:
@@ -145,16 +173,24 @@ def open_file(path: Path, architecture: str) -> Weights:
 
 
 def read_tensors(path: Path, architecture: str) -> dict[str, Tensor]:
-    """Return a file's weights under torchvision's keys, as float32; no code in it is run.
+    """Return a file's weights under their library's keys, as float32; no code in it is run.
 
     Raises:
         SourceError: the file is damaged, holds code, or is of another network.
     """
-    try:
+    with _naming_damage(path):
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return check_tensors(tensors, path.name, architecture)
+
+
+@contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be read what is wrong with it."""
+    try:
+        yield
     except pickle.UnpicklingError:
         raise SourceError(
             f"{path.name} holds code or objects, which are not run, or is damaged: "
@@ -163,7 +199,6 @@ def read_tensors(path: Path, architecture: str) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).split("\n")[0]
         raise SourceError(f"{path.name} is damaged: {reason}") from None
-    return check_tensors(tensors, path.name, architecture)
 
 
 def check_tensors(tensors: Any, name: str, architecture: str) -> dict[str, Tensor]:
@@ -174,15 +209,15 @@ def check_tensors(tensors: Any, name: str, architecture: str) -> dict[str, Tenso
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise SourceError(f"{name} does not hold tensors by name: save the model's state_dict()")
     expected = outline_backbone(architecture, 1000, find_preparation(architecture).px).state_dict()
-    head = f"{find_head(architecture)}."
+    head, owner = f"{find_head(architecture)}.", find_owner(architecture)
     tensors = rename_keys(architecture, tensors)
     counters = {key: torch.tensor(0) for key in expected if key.endswith(COUNTER)}
     tensors = counters | tensors
     if unexpected := sorted(tensors.keys() - expected.keys(), key=str):
-        raise SourceError(f"{name} has {unexpected[0]!r}, which torchvision's {architecture} lacks")
+        raise SourceError(f"{name} has {unexpected[0]!r}, which {owner}'s {architecture} lacks")
     for key, model in expected.items():
         if key not in tensors and not key.startswith(head):
-            raise SourceError(f"{name} lacks {key!r} of torchvision's {architecture}")
+            raise SourceError(f"{name} lacks {key!r} of {owner}'s {architecture}")
         rows = int(key.startswith(head))  # the dimension that counts classes
         if key in tensors and tensors[key].shape[rows:] != model.shape[rows:]:
             found, wanted = tuple(tensors[key].shape), tuple(model.shape)
