@@ -108,6 +108,8 @@ class TrainParams(OptimizerParams, AugmentParams):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     # of a moving average of the weights, step by step
     ema_decay: float = Field(0.0, ge=0, lt=1, exclude_if=not_)
+    # steps after which slow weights follow those that train, which go on from them; 0: never
+    lookahead: int = Field(0, ge=0, exclude_if=not_)
     # further trainings, with the next seeds: how much of a figure is luck
     repeats: int = Field(0, ge=0, le=99, exclude_if=not_)
     test_flip: bool = False  # average the logits of an image and of its mirror image

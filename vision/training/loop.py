@@ -43,6 +43,7 @@ from vision.schema.recipes import TrainParams
 from vision.training.augmentation import Augmenter, Draws
 from vision.training.checkpoints import Checkpoint, Checkpoints, forget
 from vision.training.features import Features
+from vision.training.lookahead import Lookahead
 from vision.training.optimizers import build_optimizer, build_schedule, divide_groups
 from vision.training.recipes import LayerPlan
 
@@ -226,6 +227,11 @@ class Trainer:
         groups = divide_groups(plan.group(model), model, params)
         self.optimizer = build_optimizer(groups, params)
         self.schedule = build_schedule(self.optimizer, params, params.epochs * self.steps_per_epoch)
+        self.lookahead = (
+            Lookahead(self.model, params.lookahead, params.epochs * self.steps_per_epoch)
+            if params.lookahead
+            else None
+        )
         self.generator = torch.Generator().manual_seed(seed)
         self.augmenter = Augmenter(params, len(train), self.generator)
         counts = torch.bincount(torch.from_numpy(train.get_labels()), minlength=len(train.classes))
@@ -250,6 +256,8 @@ class Trainer:
         }
         if self.average:
             state["average"] = self.average.state_dict()
+        if self.lookahead:
+            state["lookahead"] = self.lookahead.slow
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state()
         return state
@@ -262,6 +270,8 @@ class Trainer:
         torch.set_rng_state(state["random"])
         if self.average:
             self.average.load_state_dict(state["average"])
+        if self.lookahead:
+            self.lookahead.go_on_from(state["lookahead"])
         if "cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda"])
 
@@ -348,6 +358,8 @@ class Trainer:
             nn.utils.clip_grad_norm_(weights, self.params.clip_norm)
         self.optimizer.step()
         self.schedule.step()
+        if self.lookahead:
+            self.lookahead.update(self.schedule.last_epoch)
         if self.average:
             self.average.update_parameters(self.model)
         return torch.stack(loss).sum(), torch.stack(right).sum()

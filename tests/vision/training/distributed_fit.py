@@ -48,6 +48,7 @@ def main(folder: Path, per_class: int, epochs: int = 2, pause_s: float = 0.0) ->
         flip=True,
         label_smoothing=0.1,
         ema_decay=0.5,
+        lookahead=2,
         accumulate=2,
         balance="loss",
         clip_norm=1.0,

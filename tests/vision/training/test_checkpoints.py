@@ -54,6 +54,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "momentum": 0.8,
         "nesterov": True,
         "schedule": "linear",
+        "lookahead": 2,
     },
 }
 
