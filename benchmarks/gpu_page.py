@@ -5,11 +5,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.gpu_data import RECIPES, SUBSETS
+from benchmarks.gpu_data import RECIPES, SUBSETS, VARIANTS
 from benchmarks.gpu_pieces import PLAIN
 from benchmarks.gpu_plan import locate
 from vision.base.files import read_json, write_json, write_text
 
+TRAINED = [*RECIPES, *VARIANTS]
 T_95 = {3: 4.303}  # Student's t, 97.5 %, n - 1 degrees of freedom, by n
 PLAINLY = {  # by what a plain program differs from the recipe
     "whitened-cnn": "It has the same network, crops and flips, and SGD in the place of Muon.",
@@ -37,11 +38,11 @@ def write_page(
 def summarise(pieces: dict[str, Any]) -> dict[str, Any]:
     ceilings = pieces.get("ceilings")
     recipes: dict[str, Any] = {}
-    for recipe in RECIPES:
+    for recipe in TRAINED:
         runs = [piece for name, piece in pieces.items() if name.startswith(f"{recipe}-seed-")]
         if runs:
             recipes[recipe] = summarise_runs(runs, ceilings)
-    profiles = {recipe: pieces.get(f"profile-{recipe}") for recipe in RECIPES}
+    profiles = {recipe: pieces.get(f"profile-{recipe}") for recipe in TRAINED}
     plain = {recipe: pieces.get(f"plain-{recipe}") for recipe in PLAIN}
     return {
         "ceilings": ceilings,
@@ -132,7 +133,9 @@ def render_recipes(recipes: dict[str, Any]) -> list[str]:
         "seeds on the same images. `train`: forward, backward and step; `in all`: from building "
         "the network to the last figure. The share is the training's arithmetic, 2 for a "
         "multiplication with its addition, by second, over that of a large bf16 product in the "
-        "same run, whatever the precision of the recipe. Memory: the most that torch held.",
+        "same run, whatever the precision of the recipe. Memory: the most that torch held. "
+        "`free` is without determinism, `compiled` also by torch.compile, whose minute of "
+        "compiling is in its seconds: see its step below.",
         "",
     ]
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_data import RECIPES, Stock
+from benchmarks.gpu_data import RECIPES, VARIANTS, Stock
 from benchmarks.gpu_pack import PackError
 from benchmarks.gpu_pieces import (
     PLAIN,
@@ -60,7 +60,8 @@ def list_pieces(stock: Stock, n_seeds: int) -> list[Piece]:
     pieces = [Piece("ceilings", "ceilings", ALLOWANCES["ceilings"], lambda _: measure_ceilings())]
     pieces += [_train(recipe, first, first, stock) for recipe in RECIPES]
     pieces += [_time_plain(recipe, stock) for recipe in PLAIN]
-    pieces += [_profile(recipe, stock) for recipe in RECIPES]
+    pieces += [_train(name, first, first, stock) for name in stock.recipes if name in VARIANTS]
+    pieces += [_profile(recipe, stock) for recipe in stock.recipes]
     later = range(first + 1, first + n_seeds)
     return pieces + [_train(recipe, seed, first, stock) for seed in later for recipe in RECIPES]
 

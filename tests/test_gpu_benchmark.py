@@ -75,11 +75,12 @@ def project(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_bare_machine_measures_every_piece(measured: Path) -> None:
     names = {path.stem for path in (measured / "tiny/pieces").iterdir()}
-    recipes = {f"{name}-seed-0" for name in RECIPES} | {f"profile-{name}" for name in RECIPES}
+    trained = [*RECIPES, "whitened-cnn-free"]
+    recipes = {f"{name}-seed-0" for name in trained} | {f"profile-{name}" for name in trained}
     assert names == {"ceilings", *[f"plain-{name}" for name in PLAIN], *recipes}
     results = json.loads((measured / "tiny/gpu.json").read_text())
     assert results["missing"] == []
-    for recipe in RECIPES:
+    for recipe in trained:
         found = results["recipes"][recipe]
         assert (found["n"], found["seeds"], found["accuracy"]["test"]["interval"]) == (1, [0], None)
         assert 0 < found["train_seconds"] <= found["fit_seconds"] <= found["whole_seconds"]
@@ -124,7 +125,8 @@ def test_the_most_important_pieces_come_first(project: None) -> None:
         *[f"{name}-seed-0" for name in RECIPES],
         "plain-whitened-cnn",
         "plain-paper",
-        *[f"profile-{name}" for name in RECIPES],
+        "whitened-cnn-free-seed-0",
+        *[f"profile-{name}" for name in (*RECIPES, "whitened-cnn-free")],
         *[f"{name}-seed-1" for name in RECIPES],
         *[f"{name}-seed-2" for name in RECIPES],
     ]
