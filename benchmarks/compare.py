@@ -19,6 +19,7 @@ from benchmarks.memory import Growth, measure_growth
 from benchmarks.minutes import measure_minutes
 from benchmarks.recipes import Course, trace_courses
 from benchmarks.speed import BATCH_SIZE, Speed, make_images, measure_speeds
+from vision.base.errors import PipelineError
 from vision.base.files import write_text
 from vision.base.hardware import describe_hardware
 from vision.report.figures import COLOURS, MARKERS, STYLE
@@ -38,7 +39,10 @@ def main() -> None:
     wanted = parser.parse_args()
     if wanted.minutes:
         budget = Budget(time.monotonic(), 3600 * wanted.hours)
-        measure_minutes(wanted.out / "minutes", wanted.minutes, budget)
+        try:
+            measure_minutes(wanted.out / "minutes", wanted.minutes, budget)
+        except PipelineError as error:
+            raise SystemExit(f"error: {error}") from None
         return
     wanted.out.mkdir(parents=True, exist_ok=True)
     images = make_images(wanted.images)

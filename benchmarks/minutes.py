@@ -23,6 +23,7 @@ from benchmarks.gpu_pack import read_commit
 from benchmarks.gpu_page import render_conditions, render_missing, write_table
 from benchmarks.gpu_pieces import Left, OutOfTimeError, train
 from benchmarks.gpu_plan import Budget, Piece, describe_conditions, run_pieces
+from vision.base.errors import DataError, ParamsError
 from vision.base.files import read_json, write_text
 from vision.base.sections import load_section, load_seed
 from vision.data.dataset import load_manifest, load_split
@@ -33,6 +34,7 @@ from vision.schema.finetune import FinetuneParams
 from vision.training.checkpoints import open_checkpoint
 
 RECIPES = {"whitened-cnn": "baselines", "tuned": "finetune", "paper": "finetune"}
+START = "tuned"  # whose weights paper starts from as well
 MINUTES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60)
 MOST_EPOCHS = 128
 NOTHING = "—"
@@ -57,16 +59,32 @@ class Point:
 
 
 def load_stock() -> Stock:
-    """Open what the stages of this project have made."""
+    """Open what the stages of this project have made.
+
+    Raises:
+        DataError: they have not.
+        ParamsError: the recipes start from different weights.
+    """
+    try:
+        return _load_stock()
+    except FileNotFoundError as error:
+        way_out = f"dvc repro split download-weights@{START} makes it"
+        raise DataError(f"{error.filename} is missing: {way_out}") from None
+
+
+def _load_stock() -> Stock:
     recipes: dict[str, Recipe] = {
         name: load_baseline(name)
         if section == "baselines"
         else load_section(f"{section}.{name}", FinetuneParams)
         for name, section in RECIPES.items()
     }
-    facts = {"images": load_manifest(), "weights": load_pretrained_manifest("tuned")}
+    finetuned = [each for each in recipes.values() if isinstance(each, FinetuneParams)]
+    if len({(each.architecture, each.weights) for each in finetuned}) > 1:
+        raise ParamsError("finetune.tuned and finetune.paper start from different weights")
+    facts = {"images": load_manifest(), "weights": load_pretrained_manifest(START)}
     train_set, val, test = (load_split(name) for name in ("train", "val", "test"))
-    weights = load_pretrained("tuned")
+    weights = load_pretrained(START)
     return Stock(train_set, val, test, weights, recipes, facts | {"code": digest_code()})
 
 

@@ -11,6 +11,7 @@ import yaml
 from benchmarks.gpu_plan import Budget
 from benchmarks.minutes import Point, draw, find_best, measure_minutes, tabulate
 from stages import download_weights
+from vision.base.errors import DataError, ParamsError
 from vision.base.files import write_array, write_json
 from vision.training.loop import Trainer
 
@@ -52,7 +53,7 @@ def test_the_plot_rises_only_where_a_training_is_better_than_all_shorter_ones() 
 PLAIN = {"epochs": 2, "batch_size": 12, "learning_rate": 0.01}
 RESNET = {"architecture": "resnet18", "weights": "none", "optimizer": "adam"}
 FAST = {"architecture": "whitened-cnn", "widths": [4, 6, 6], "optimizer": "sgd"}
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "seed": 0,
     "baselines": {"whitened-cnn": PLAIN | FAST},
     "finetune": dict.fromkeys(("tuned", "paper"), PLAIN | RESNET),
@@ -99,6 +100,19 @@ def test_a_call_that_was_ended_goes_on_within_a_training(
     assert "Not measured" not in page
     assert all(f"| {name} | 2 |" in page for name in ("whitened-cnn", "tuned", "paper"))
     assert (prepared / "minutes.png").stat().st_size > 10_000
+
+
+def test_what_is_missing_is_named_with_the_stages_that_make_it(prepared: Path) -> None:
+    Path("data/split/test.npy").unlink()
+    with pytest.raises(DataError, match=r"test\.npy is missing: dvc repro split download-weights@"):
+        measure(prepared)
+
+
+def test_recipes_that_start_from_different_weights_are_refused(prepared: Path) -> None:
+    other = PARAMS | {"finetune": PARAMS["finetune"] | {"paper": PLAIN | RESNET | {"weights": "x"}}}
+    Path("params.yaml").write_text(yaml.safe_dump(other))
+    with pytest.raises(ParamsError, match="start from different weights"):
+        measure(prepared)
 
 
 @pytest.mark.slow
