@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,16 @@ def test_an_unreachable_official_source_names_three_ways_out() -> None:
 def test_without_a_mirror_the_official_address_is_asked(site: Site) -> None:
     fetched = fetch_official(official(f"{site.url}/a.bin"))
     assert (fetched.path, fetched.official) == (DOWNLOADS_DIR / "a.bin", True)
+
+
+def test_a_file_whose_address_has_no_name_of_its_own_gets_one(
+    site: Site, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = replace(official(f"{site.url}/a.bin"), called="net.bin")
+    assert fetch_official(model).path == DOWNLOADS_DIR / "net.bin"
+    (project / "net.bin").write_bytes(CONTENT)
+    monkeypatch.setenv("PIPELINE_MIRROR", str(project))
+    assert fetch_official(model).path == project / "net.bin"
 
 
 def test_a_mirror_folder_with_the_official_file_comes_first(
