@@ -120,8 +120,10 @@ def run_pieces(
 def _run_piece(piece: Piece, path: Path, conditions: dict[str, Any], budget: Budget) -> str | None:
     """Measure and write; return what went wrong, if anything, in one line."""
     expected, left = expect(piece, path.parent), budget.left()
+    if left <= 0:
+        return f"{piece.name}: no time was left"
     if expected > left:
-        return f"{piece.name}: wants {expected:.0f} s, {max(0.0, left):.0f} s were left"
+        return f"{piece.name}: wants {expected:.0f} s, {left:.0f} s were left"
     print(f"{piece.name}: {left:.0f} s left", flush=True)
     started = time.monotonic()
     try:

@@ -188,7 +188,8 @@ def tabulate(points: list[Point]) -> tuple[list[str], list[list[str]]]:
 def _show(point: Point | None, is_best: bool) -> str:
     if point is None:
         return NOTHING
-    text = f"{100 * point.val:.1f} / {100 * point.test:.1f}, {point.epochs} epochs"
+    epochs = f"{point.epochs} epoch{'s' * (point.epochs > 1)}"
+    text = f"{100 * point.val:.1f} / {100 * point.test:.1f}, {epochs}"
     return f"**{text}**" if is_best else text
 
 
@@ -222,7 +223,7 @@ def draw(points: list[Point]) -> Figure:
         x = [point.minutes for point in own]
         y = [*heights, *heights[-1:]] or [math.nan]
         (line,) = axes.step([*x, MINUTES[-1]], y, where="post", label=recipe)
-        line.set(color=colour, marker=marker)
+        line.set(color=colour, marker=marker, markevery=list(range(len(own))))
     axes.set(xscale="log", xlabel="minutes of training, validation included")
     axes.set(ylabel="validation accuracy (%)", xticks=MINUTES, xticklabels=map(str, MINUTES))
     axes.minorticks_off()
