@@ -50,6 +50,9 @@ def check_name(name: str, key: str) -> None:
     """
     if is_timm(name):
         check_timm(name, key)
+        network = outline_backbone(name, 2, find_preparation(name).px)
+        if find_head(name) not in dict(network.named_modules()):
+            raise ParamsError(f"{key} is {name!r}, which has no single last layer: choose another")
         return
     if name not in (names := list_backbones()):
         near = get_close_matches(name, names, n=5, cutoff=0.4) or names[:5]

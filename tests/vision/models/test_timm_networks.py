@@ -60,9 +60,14 @@ def timm() -> Any:
 def test_a_network_that_timm_lacks_is_an_error_that_names_its_neighbours() -> None:
     with pytest.raises(ParamsError, match=r"'timm/convnext_atom': timm .* timm/convnext_atto"):
         check_name("timm/convnext_atom", KEY)
-    with pytest.raises(ParamsError, match="'timm/levit_128s', which has no single last layer"):
-        check_name("timm/levit_128s", KEY)
     check_name("timm/resnet18.a1_in1k", KEY)
+
+
+@pytest.mark.usefixtures("timm")
+@pytest.mark.parametrize("name", ["timm/levit_128s", "timm/mobilenetv5_300m_enc"])
+def test_networks_with_two_last_layers_or_none_are_refused(name: str) -> None:
+    with pytest.raises(ParamsError, match=f"{name}', which has no single last layer"):
+        check_name(name, KEY)
 
 
 @pytest.mark.usefixtures("timm")
