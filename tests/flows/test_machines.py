@@ -20,7 +20,6 @@ import yaml
 from flows import cli
 from flows.commands import demo
 from flows.commands.compare import compare
-from flows.engine import patience
 from flows.engine.overrides import parse_overrides
 from flows.engine.plan import make_plan
 from flows.engine.tree import remove_tree
@@ -102,7 +101,6 @@ def test_a_run_of_its_own_sees_what_its_user_sees_and_gives_back_what_it_found(
 ) -> None:
     project = make_machine(toy, monkeypatch)
     monkeypatch.chdir(project)
-    monkeypatch.setattr(patience, "AWAY_S", 1)
     limit_gpu_stages(10)
     (project / "extra.py").write_text("# new\n")
     code = project / "stage.py"
