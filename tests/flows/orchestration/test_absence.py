@@ -11,6 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.engine.patience import AwayError
 from flows.orchestration import reach, recording
 from flows.pipeline import pipeline
+from flows.placing.pools import register_pools
 from tests.flows.commands.typed import type_pipeline
 from tests.flows.line import Line
 from tests.flows.placing.servers import Prefect, serve
@@ -39,15 +40,22 @@ def server(started: Prefect) -> Prefect:
 
 
 class Doom:
-    """Kills a server as it is about to be asked some things, one after the other."""
+    """Kills a server as it is about to be asked some things, one after the other.
 
-    def __init__(self, server: Prefect, *moments: bytes) -> None:
-        self.server, self.moments = server, [*moments]
+    Args:
+        spared: how often it may be asked the first before.
+    """
+
+    def __init__(self, server: Prefect, *moments: bytes, spared: int = 0) -> None:
+        self.server, self.moments, self.spared = server, [*moments], spared
         self.line = Line(server.port, self.listen)
         self.url = f"http://127.0.0.1:{self.line.port}/api"
 
     def listen(self, data: bytes) -> None:
-        if self.moments and self.moments[0] in data:
+        if not self.moments or self.moments[0] not in data:
+            return
+        self.spared -= 1
+        if self.spared < 0:
             del self.moments[0]
             self.line.cut()
             self.server.kill()
@@ -111,3 +119,17 @@ def test_a_server_that_is_killed_amid_a_command_is_named_in_one_line(
     assert not doom.moments
     assert f"no Prefect server at {doom.url} (" in typed.read().splitlines()[-1]
     assert "Traceback" not in typed.read()
+
+
+def test_a_worker_that_gives_up_on_the_server_is_started_anew(server: Prefect, toy: Path) -> None:
+    """It gives up at once where the server goes between our question for the pool and its own."""
+    with temporary_settings({PREFECT_API_URL: server.url}):
+        register_pools(["there"])
+    doom = Doom(server, b"GET /api/work_pools/there ", spared=1)
+    typed = type_pipeline(toy, "work", "there", PREFECT_API_URL=doom.url)
+    wait_until(lambda: f"no Prefect server at {doom.url}" in typed.read())
+    server.start()
+    doom.line.mend()
+    wait_until(lambda: "started!" in typed.read())
+    typed.process.terminate()
+    assert typed.process.wait(30) == 0
