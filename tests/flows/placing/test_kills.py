@@ -1,6 +1,6 @@
 """Whatever is killed while a stage is placed, in the end its outs are the same and nothing is left.
 
-For a night, over S3: python -m tests.placing_kills --runs 20 --seed 1
+For a night, over S3: python -m tests.placing_kills --runs 20 --seed 2
 """
 
 import os
