@@ -35,6 +35,7 @@ MEMORY, ROOM = Path("/dev/shm"), 8 * 2**30  # bytes
 if (
     "TMPDIR" not in os.environ
     and os.access(MEMORY, os.W_OK)
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC  # as in a container
     and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM
 ):
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)

@@ -18,12 +18,13 @@ SHARED = ("/bin", "/etc", "/lib", "/lib64", "/usr", "/sys")
 ROOT_SCRIPT = """
 set -e
 chown -R 1000:1000 "$SOURCE"
-for folder in $SHARED "$BASE" "$VENV" "$SOURCE"; do
-  [ -d "$folder" ] || continue
-  mkdir -p "$NEW$folder"
-  mount --bind "$folder" "$NEW$folder"
-  mount -o remount,bind,ro "$NEW$folder"
-done
+show() {
+  mkdir -p "$NEW$2"
+  mount --bind "$1" "$NEW$2"
+  mount -o remount,bind,ro "$NEW$2"
+}
+for folder in $SHARED "$BASE" "$VENV"; do [ ! -d "$folder" ] || show "$folder" "$folder"; done
+show "$SOURCE" /source
 for folder in /proc /dev /tmp /project /cache; do mkdir -p "$NEW$folder"; done
 mount -t proc proc "$NEW/proc"
 mount --rbind /dev "$NEW/dev"
@@ -119,8 +120,8 @@ def test_a_stage_runs_as_a_user_without_rights_in_a_root_that_it_cannot_write(
         "HOME": "/tmp",
         "PIPELINE_HOME": "/project",
         "PIPELINE_CACHE": "/cache",
-        "PIPELINE_GIT": f"file://{source}",
-        "PIPELINE_LOCK": f"{source}/requirements.lock",
+        "PIPELINE_GIT": "file:///source",
+        "PIPELINE_LOCK": "/source/requirements.lock",
         "DVC_SITE_CACHE_DIR": "/project/.dvc/tmp/site",
         "OMP_NUM_THREADS": "1",
     }
@@ -131,7 +132,7 @@ def test_a_stage_runs_as_a_user_without_rights_in_a_root_that_it_cannot_write(
         "VENV": str(venv),
         "SOURCE": str(source),
         "ENVIRONMENT": " ".join(f"{key}={value}" for key, value in inside.items()),
-        "COMMAND": f"{source}/container/start dvc repro download split",
+        "COMMAND": "/source/container/start dvc repro download split",
     }
     new.mkdir()
     unshare = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", ROOT_SCRIPT]

@@ -48,7 +48,8 @@ def travelling(store: Store, places: Sequence[Path], tell: Tell) -> Iterator[Non
     shelf, ended = Shelf(store, FOLDER), threading.Event()
     for place in places:
         _try(partial(_bring, shelf, place, tell), tell)
-    sender = threading.Thread(target=_send_each, args=(shelf, places, ended, tell), daemon=True)
+    sent = {place: count_epochs(place) for place in places}
+    sender = threading.Thread(target=_send_each, args=(shelf, sent, ended, tell), daemon=True)
     sender.start()
     try:
         yield
@@ -68,13 +69,16 @@ def _bring(shelf: Shelf, place: Path, tell: Tell) -> None:
         tell(f"another worker has got to epoch {count_epochs(place)}: {place.name}")
 
 
-def _send_each(shelf: Shelf, places: Sequence[Path], ended: threading.Event, tell: Tell) -> None:
-    """Send each checkpoint that has more epochs than before, until told to end, and once more."""
-    sent = {place: count_epochs(place) for place in places}
+def _send_each(shelf: Shelf, sent: dict[Path, int], ended: threading.Event, tell: Tell) -> None:
+    """Send each checkpoint that has more epochs than before, until told to end, and once more.
+
+    Args:
+        sent: epochs of each that need not be sent; is kept up.
+    """
     once, is_last = _once(tell), False
     while not is_last:
         is_last = ended.wait(LOOK_S)
-        for place in places:
+        for place in sent:
             epochs = count_epochs(place)
             if epochs > sent[place] and _try(partial(send, shelf, place), once):
                 sent[place] = epochs

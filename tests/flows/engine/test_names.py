@@ -104,7 +104,7 @@ def test_what_keeps_git_from_working_is_one_line_with_the_way_out(
         "git does not know who commits: git config user.name",
         "the repository has no commit yet: git add",
         "git config --global --add safe.directory",
-        "not a git repository (or any of the parent directories): .git: git init",
+        "not a git repository (or any",  # of its parents, or up to where a disk is mounted
         "there is no git on the PATH",
     ]
     assert [word in line for word, line in zip(words, said, strict=True)] == [True] * 5, said

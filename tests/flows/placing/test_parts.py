@@ -112,7 +112,7 @@ def test_parts_are_decoded_by_workers_and_what_one_gave_another_joins(
     site.wait_s = 0
     site.asked.clear()
     with ending(start_worker(tmp_path / "two", NO_PROXY="127.0.0.1")):
-        state = run("again", targets=["download"], place=place)
+        state = run("by another", targets=["download"], place=place)
     assert state.message == "1 of 1 stages ran: download"
     assert list_asked(site) == ["/b.bin"]
     assert "1 of 2 parts are there already" in caplog.text
