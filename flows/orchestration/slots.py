@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun
 from prefect.exceptions import ObjectNotFound
 
 from flows.engine.durations import describe
-from flows.orchestration.asking import ask, describe_error
+from flows.orchestration.asking import ask, describe_error, is_passing
 from flows.orchestration.server import TAG
 from flows.orchestration.signs import bury, describe_process, find_run, is_gone
 from flows.orchestration.stopping import find_stop
@@ -87,17 +87,20 @@ class _Lease:
 
     def wait_for(self) -> bool:
         """Wait until slots are free, and say whether we hold any."""
-        stop, heard, told = find_stop(), time.monotonic(), -REMIND_S
+        stop, heard, told, is_lost = find_stop(), time.monotonic(), -REMIND_S, False
         with ask() as client:
             while not stop.is_set():
                 try:
+                    if is_lost:
+                        self.free_own(client)
+                    is_lost = False
                     if self.take(client):
                         return self.number is not None
                     heard = time.monotonic()
                     words = f"waits for a slot of {', '.join(self.names)}: "
                     words += self.describe_holders(client)
                 except httpx.HTTPError as error:
-                    silence = time.monotonic() - heard
+                    is_lost, silence = True, time.monotonic() - heard
                     if silence > AWAY_S:
                         self.logger.warning("no Prefect server to bound it: it runs all the same")
                         return False
@@ -108,6 +111,12 @@ class _Lease:
                     told = time.monotonic()
                 stop.wait(POLL_S)
         return False
+
+    def free_own(self, client: SyncPrefectClient) -> None:
+        """Give back what an answer that was lost has given us: nobody else would, for LEASE_S."""
+        for name in self.names:
+            if self.holder.id in _list_holders(client, name):
+                client.decrement_v1_concurrency_slots([name.removeprefix(TAG)], self.holder.id, 1.0)
 
     def describe_holders(self, client: SyncPrefectClient) -> str:
         """Say which tasks hold the slots, and since when; take back those of killed runs."""
@@ -140,20 +149,17 @@ class _Lease:
                 client.renew_concurrency_lease(self.number, LEASE_S)
                 return True
             return self.take(client)
-        except (httpx.HTTPStatusError, ObjectNotFound):
-            self.number = None  # the server forgot it: take another as soon as one is free
-        except httpx.HTTPError:
-            pass  # the server is away
+        except (httpx.HTTPError, ObjectNotFound) as error:
+            if not is_passing(error):  # the server forgot it: take another as soon as one is free
+                self.number = None
         return False
 
     def _give_back(self, client: SyncPrefectClient) -> bool:
         try:
             if self.number:
                 client.release_concurrency_slots_with_lease(self.number)
-        except (httpx.HTTPStatusError, ObjectNotFound):
-            pass  # the server has given it to others
-        except httpx.HTTPError:
-            return False
+        except (httpx.HTTPError, ObjectNotFound) as error:
+            return not is_passing(error)  # else the server has given it to others
         return True
 
 

@@ -24,7 +24,7 @@ from flows.upkeep.findings import bad, good
 from flows.upkeep.locks import check_trees
 from flows.upkeep.records import check_server
 from tests.flows.commands.typed import Typed, type_pipeline
-from tests.flows.line import Line
+from tests.flows.line import Line, faulty
 from tests.flows.toy import assert_nothing_is_left, is_running, read_times, wait_until
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.server]
@@ -130,6 +130,26 @@ def test_a_slot_that_the_server_forgot_is_taken_again(monkeypatch: pytest.Monkey
         lease.ended.set()
         keeper.join()
         assert read_gpu_slots(client) == (1, 0)
+
+
+def test_a_slot_is_not_lost_with_an_answer_nor_kept_from_others_by_a_busy_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it would be held until its lease ends, and whoever waits for it would wait as long."""
+    limit_gpu_stages(1)
+    monkeypatch.setattr(slots, "get_run_logger", logging.getLogger)
+    monkeypatch.setattr(slots, "RETRY_S", 0.1)
+    holder = ConcurrencyLeaseHolder(type="task_run", id=uuid4())
+    url, began = str(PREFECT_API_URL.value()), time.monotonic()
+    with (
+        get_client(sync_client=True) as client,
+        faulty(url.removesuffix("/api"), "decrement-with-lease", "increment-with-lease") as way,
+        temporary_settings({PREFECT_API_URL: f"{way}/api"}),
+    ):
+        with slots.hold_slots([GPU_LIMIT], holder):
+            assert read_gpu_slots(client) == (1, 1)
+        wait_until(lambda: read_gpu_slots(client) == (1, 0))
+    assert time.monotonic() - began < slots.LEASE_S / 4
 
 
 def test_a_server_that_is_away_ends_no_training(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
