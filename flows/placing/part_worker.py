@@ -12,7 +12,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed
 
 from flows.engine.environment import describe_here
 from flows.engine.patience import RESULT_S, Tell, insist, is_for_someone
@@ -21,14 +21,13 @@ from flows.engine.repro import (
     TIMED_OUT,
     Outcome,
     StageFailedError,
-    StoppedError,
     count_memory_kills,
     describe_kill,
     run_supervised,
 )
 from flows.engine.tree import make_environment
 from flows.orchestration.stopping import find_stop
-from flows.placing.beats import note_status
+from flows.placing.beats import conclude
 from flows.placing.gpus import wait_for_one
 from flows.placing.objects import RefusedError, Store
 from flows.placing.orders import ANSWER, LINES, Answer, Order
@@ -56,7 +55,7 @@ def answer_part(order: Order, tree: Path, store: Store) -> State[Any]:
         state = decode(order, tree, return_state=True)
         if not state.is_completed():
             return type(state)(type=state.type, name=state.name, message=state.message)
-        outcome, seconds = "ran", state.result()
+        outcome, (_, seconds) = "ran", state.result()
         send = partial(shelf.send, place)
         insist(send, find_stop(), tell, RESULT_S, may_pass=is_for_someone)
     answer = Answer(
@@ -75,22 +74,13 @@ def answer_part(order: Order, tree: Path, store: Store) -> State[Any]:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def decode_there(order: Order, tree: Path) -> Any:
-    """Run the command that decodes a part, holding the slots of its tags; return its seconds."""
+    """Run the command that decodes a part, holding the slots of its tags."""
     logger, stop = get_run_logger().getChild(LINES), find_stop()  # type: ignore[union-attr]
     lock = wait_for_one("places", [str(number) for number in range(AT_ONCE)], stop, logger.info)
     if not lock:
         return Cancelled(message="the worker was told to end")
-    started = time.monotonic()
-    try:
-        with lock:
-            run_part(order, tree, stop, logger.info)
-    except StoppedError:
-        return Cancelled(message="the worker was told to end")
-    except StageFailedError as error:
-        if error.status is not None:
-            note_status(error.status)
-        return Failed(message=str(error))
-    return Completed(data=time.monotonic() - started)
+    with lock:
+        return conclude(partial(run_part, order, tree, stop, logger.info))
 
 
 def run_part(order: Order, tree: Path, stop: threading.Event, on_line: Tell) -> None:

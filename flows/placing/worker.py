@@ -24,13 +24,13 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.engine.environment import describe_here
 from flows.engine.names import hold_name, make_name
 from flows.engine.patience import RESULT_S, insist, is_for_someone
-from flows.engine.repro import Outcome, StageFailedError, StoppedError, repro
+from flows.engine.repro import Outcome, repro
 from flows.engine.tree import TREES, bring_downloads, check_out, remove_tree
 from flows.orchestration import slots
 from flows.orchestration.refusals import in_one_line
 from flows.orchestration.signs import sign
 from flows.orchestration.stopping import find_stop, stoppable
-from flows.placing.beats import beating, note_status
+from flows.placing.beats import beating, conclude
 from flows.placing.checkpoints import find_checkpoints, forget, travelling
 from flows.placing.entries import list_deps, list_outs, read_stage
 from flows.placing.gpus import hold_gpu, read_gpu_names
@@ -169,10 +169,10 @@ def run_there(order: Order, tree: Path) -> Any:
     logger = get_run_logger().getChild(LINES)  # type: ignore[union-attr]
     if find_stop().is_set():
         return Cancelled(message="the worker was told to end")
-    started = time.monotonic()
-    try:
+
+    def run_stage() -> Outcome:
         with hold_gpu(order.tags, find_stop(), logger.info):
-            outcome: Outcome = repro(
+            return repro(
                 tree,
                 order.stage,
                 force=order.force,
@@ -181,13 +181,8 @@ def run_there(order: Order, tree: Path) -> Any:
                 on_line=logger.info,
                 memory=order.memory,
             )
-    except StoppedError:
-        return Cancelled(message="the worker was told to end")
-    except StageFailedError as error:
-        if error.status is not None:
-            note_status(error.status)
-        return Failed(message=str(error))
-    return Completed(data=(outcome, time.monotonic() - started))
+
+    return conclude(run_stage)
 
 
 def read_lock(tree: Path, name: str) -> dict[str, Any]:
