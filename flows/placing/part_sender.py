@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from prefect import get_run_logger, task, unmapped
@@ -22,13 +21,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.engine.patience import insist
 from flows.engine.repro import StageFailedError, StoppedError
 from flows.orchestration.asking import ask_patiently
-from flows.placing.entries import Entry, list_deps, read_stage
+from flows.placing.entries import Entry, read_stage
 from flows.placing.foreseen import describe_bytes
 from flows.placing.objects import RefusedError, Store, open_store
 from flows.placing.orders import Order
 from flows.placing.parts import PartShelf, find_parts, name_parts
 from flows.placing.runs import read_answer
-from flows.placing.sender import Placed, Sender
+from flows.placing.sender import Placed, Sender, failing
 from flows.placing.trees import drop_tree
 from vision.base.errors import PipelineError
 from vision.data.described import Part
@@ -98,16 +97,12 @@ def place_parts(sender: Sender) -> None:
         StageFailedError: naming the parts that failed, each with its address and why.
         StoppedError: the run was told to end.
     """
-    try:
+    with failing(sender.stage.name):
         if not (parts := find_parts(sender.stage.name, sender.tree)):
             return
         with open_store(sender.tree) as store:
             if group := _prepare(store, sender, parts):
                 _run(store, group)
-    except PipelineError as error:
-        if isinstance(error, (StageFailedError, StoppedError)):
-            raise
-        raise StageFailedError(sender.stage.name, str(error), None) from error
 
 
 def _prepare(store: Store, sender: Sender, parts: Sequence[Part]) -> Group | None:
@@ -122,9 +117,6 @@ def _prepare(store: Store, sender: Sender, parts: Sequence[Part]) -> Group | Non
     sender.tell(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
     if not missing:
         return None
-    hashes = list_deps(reading.entry)
-    held = [hashes[path] for path in reading.held]
-    insist(partial(store.push, held), sender.stop, sender.tell)
     return Group(sender, sender.make_order(store, reading), missing, names)
 
 

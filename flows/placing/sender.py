@@ -1,7 +1,8 @@
 """The sender's side: send a stage and what it reads by hash, follow it, take its answer in."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -46,6 +47,17 @@ class Placed:
         )
 
 
+@contextmanager
+def failing(stage: str) -> Iterator[None]:
+    """Let whatever keeps a stage from being placed be a failure of that stage."""
+    try:
+        yield
+    except (StageFailedError, StoppedError):
+        raise
+    except (PipelineError, httpx.HTTPError) as error:
+        raise StageFailedError(stage, str(error), None) from error
+
+
 @dataclass
 class Sender:
     """Has a worker of a pool run a stage, and takes its result in.
@@ -71,21 +83,13 @@ class Sender:
             StageFailedError: with the stage's own message, or why it cannot be placed.
             StoppedError: `stop` was set.
         """
-        try:
-            with open_store(self.tree) as store, ask() as client:
-                return self._place(store, client)
-        except (PipelineError, httpx.HTTPError) as error:
-            if isinstance(error, (StageFailedError, StoppedError)):
-                raise
-            raise StageFailedError(self.stage.name, str(error), None) from error
+        with failing(self.stage.name), open_store(self.tree) as store, ask() as client:
+            return self._place(store, client)
 
     def _place(self, store: Store, client: SyncPrefectClient) -> Placed:
         reading = read_stage(store, self.stage.name)
         if not reading.is_kept:
             raise PipelineError("DVC does not keep all of its outs: it has to run at home")
-        hashes = list_deps(reading.entry)
-        held = [hashes[path] for path in reading.held]
-        self.sent = insist(lambda: store.push(held), self.stop, self.tell)
         order = self.make_order(store, reading)
         try:
             placed = self._try(store, client, order)
@@ -97,7 +101,10 @@ class Sender:
         return placed
 
     def make_order(self, store: Store, reading: Reading) -> Order:
-        """Send the tree, and return what to ask of a worker."""
+        """Send what the stage reads, and the tree; return what to ask of a worker."""
+        hashes = list_deps(reading.entry)
+        held = [hashes[path] for path in reading.held]
+        self.sent = insist(lambda: store.push(held), self.stop, self.tell)
         reference = name_reference(str(flow_run.get_id() or ""), self.stage.name)
         send = partial(send_tree, store, self.tree, reference, self.tell)
         commit, bundled = insist(send, self.stop, self.tell)
