@@ -1,6 +1,6 @@
 """What senders that were killed left elsewhere: runs of stages, and trees on the way to them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -49,13 +49,7 @@ def _check_references(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]
         yield note(f"not asked what placed stages left in git's remote: {error}")
         return
     for reference in left:
-        what = f"{reference} of a sender that is gone"
-        yield mend(
-            fix,
-            partial(drop_reference, reference),
-            f"{what}: removed from git's remote",
-            f"git's remote has {what}: pipeline doctor --fix removes it",
-        )
+        yield _remove(fix, reference, "git's remote", partial(drop_reference, reference))
 
 
 def _check_bundles(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
@@ -64,17 +58,18 @@ def _check_bundles(client: SyncPrefectClient, fix: bool) -> Iterator[Finding]:
             for name in list_bundles(store):
                 if not has_ended(client, bundles.find_sender(name)):
                     continue
-                what = f"the bundle {name} of a sender that is gone"
-                yield mend(
-                    fix,
-                    partial(drop_bundle, store, name),
-                    f"{what}: removed from DVC's remote",
-                    f"DVC's remote has {what}: pipeline doctor --fix removes it",
-                )
+                drop = partial(drop_bundle, store, name)
+                yield _remove(fix, f"the bundle {name}", "DVC's remote", drop)
     except NoRemoteError:
         return
     except PipelineError as error:
         yield note(f"not asked what placed stages left in DVC's remote: {error}")
+
+
+def _remove(fix: bool, what: str, where: str, drop: Callable[[], object]) -> Finding:
+    what = f"{what} of a sender that is gone"
+    way_out = "pipeline doctor --fix removes it"
+    return mend(fix, drop, f"{what}: removed from {where}", f"{where} has {what}: {way_out}")
 
 
 def has_ended(client: SyncPrefectClient, number: str) -> bool:
