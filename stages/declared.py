@@ -9,6 +9,7 @@ from vision.base.fingerprint import digest_path, digest_value, sketch_path
 from vision.base.params import get_value, read_params, read_yaml
 
 DVC_FILE = Path("dvc.yaml")
+FOREACH, DO = "foreach", "do"  # keys of a stage that runs once for each item of a mapping
 FIELD = re.compile(r"\$\{([^}]+)\}")  # ${data.source}
 
 
@@ -21,12 +22,13 @@ class Declared(NamedTuple):
 
 
 def read_declared(stage: str, name: str = "") -> Declared:
-    """Return what dvc.yaml declares for a stage, or for the member of its matrix with a name.
+    """Return what dvc.yaml declares for a stage, or for the member with a name of those it has.
 
     Raises:
         ParamsError: dvc.yaml has no such stage, or cannot be read.
     """
-    entry, params = read_stage(stage), {"item": {"model": name}} | read_params()
+    entry, params = read_stage(stage), read_params()
+    params |= {"key": name, "item": _find_item(entry, name, params)}
     deps = entry.get("deps", [])
 
     def fill(texts: list[str]) -> list[str]:
@@ -41,8 +43,22 @@ def read_declared(stage: str, name: str = "") -> Declared:
     )
 
 
+def _find_item(entry: dict[str, Any], name: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Return what `${item...}` stands for: in a matrix a name, in a foreach its values."""
+    if not name or FOREACH not in entry:
+        return {"model": name}
+    field = FIELD.fullmatch(entry[FOREACH])
+    item = get_value(params, f"{field[1] if field else ''}.{name}")
+    return dict(item) if isinstance(item, dict) else {}
+
+
+def has_members(stage: str) -> bool:
+    """Say whether a stage runs once for each of several names."""
+    return not {FOREACH, "matrix"}.isdisjoint(read_stage(stage))
+
+
 def read_stage(stage: str) -> dict[str, Any]:
-    """Return a stage as dvc.yaml has it.
+    """Return a stage as dvc.yaml has it; what it says for each member of a foreach, with that.
 
     Raises:
         ParamsError: dvc.yaml has no such stage, or cannot be read.
@@ -52,7 +68,9 @@ def read_stage(stage: str) -> dict[str, Any]:
     if not isinstance(stages, dict) or not isinstance(stages.get(stage), dict):
         names = ", ".join(stages) if isinstance(stages, dict) else "none"
         raise ParamsError(f"{DVC_FILE} has no stage {stage!r}; it has {names}")
-    return dict(stages[stage])
+    entry = dict(stages[stage])
+    each: dict[str, Any] = entry.pop(DO, {})
+    return entry | each
 
 
 def list_outs(entry: dict[str, Any]) -> list[str]:

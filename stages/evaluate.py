@@ -75,9 +75,9 @@ def predict(
         PipelineError: some are not finite.
     """
     model.to(prepare_device()).to(memory_format=torch.channels_last)
-    title = f"predict epoch {spec.epoch}"
-    logits = predict_logits(model, spec, data, params.batch_size, title)
-    check_finite(logits, f"{spec.architecture}, epoch {spec.epoch}")
+    epoch = f"epoch {spec.epoch}" if spec.epoch else "the mean"
+    logits = predict_logits(model, spec, data, params.batch_size, f"predict {epoch}")
+    check_finite(logits, f"{spec.architecture}, {epoch}")
     return logits
 
 

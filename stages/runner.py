@@ -18,7 +18,7 @@ from types import FrameType
 from filelock import BaseFileLock, FileLock, Timeout
 
 from stages.loaded import LOADED, ROOT, STALE  # isort: skip - before vision, which it has compiled anew
-from stages.declared import DVC_FILE, fingerprint, read_declared, read_stage
+from stages.declared import DVC_FILE, fingerprint, has_members, read_declared
 from stages.known import bring_back, find_known, keep
 from stages.unlisted import remove_unlisted
 from vision.base.death_signal import end_with_parent
@@ -50,7 +50,7 @@ def run_stage(arguments: list[str], *, load: Load = load_main, worker: bool = Fa
     Started by DVC, a stage ends when DVC ends; it never runs twice at once in one folder.
 
     Args:
-        arguments: the stage's name in dvc.yaml; where it has a matrix, that of a member.
+        arguments: the stage's name in dvc.yaml; where it has members, that of one.
         load: returns the stage's `main`, which takes that member.
         worker: this is one of several processes, and the one that started it holds the stage.
     """
@@ -78,7 +78,7 @@ def run_stage(arguments: list[str], *, load: Load = load_main, worker: bool = Fa
 
 def check_arguments(stage: str, names: list[str]) -> None:
     """Raise ParamsError unless dvc.yaml has such a stage, and these are the names that it takes."""
-    wanted = int("matrix" in read_stage(stage))
+    wanted = int(has_members(stage))
     if len(names) != wanted:
         usage = "one name" if wanted else "no name"
         raise ParamsError(f"{stage} takes {usage}, not {' '.join(names) or 'none'!r}")

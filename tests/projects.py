@@ -21,6 +21,12 @@ ROOT = Path(__file__).parents[1]
 DIFFERING = ("timings", "costs", "report.md", "report.html", "model-card.md", "checkpoints")
 KEPT = Path("data/checkpoints")  # what stages know from earlier runs
 SMALL: dict[str, Any] = {
+    "models": {
+        "baselines": ["two-layer-fc", "three-layer-cnn"],
+        "finetune": ["paper", "tuned"],
+        "averages": {},
+        "evaluate": ["two-layer-fc", "three-layer-cnn", "paper", "tuned"],
+    },
     "data.source": "sources/digits.yaml",
     "data.image_px": 16,
     "explain.images": 2,
@@ -53,7 +59,7 @@ def set_value(project: Path, key: str, value: Any) -> None:
 
 def keep_models(project: Path, baselines: Sequence[str] = (), finetune: Sequence[str] = ()) -> None:
     """Leave out all other models, with what they left in data."""
-    models = {"baselines": [*baselines], "finetune": [*finetune]}
+    models = {"baselines": [*baselines], "finetune": [*finetune], "averages": {}}
     kept = [*baselines, *finetune]
     dropped = set(read_params(project / "params.yaml")["models"]["evaluate"]) - {*kept}
     for path in (project / "data").glob("*/*"):

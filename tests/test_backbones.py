@@ -40,7 +40,7 @@ def test_own_photos_are_learnt_by_networks_of_today_and_exported(
         str(write_zip(Path("photos.zip"), photos)),
         data={"image_px": 224},
         finetune=RECIPES,
-        models={"baselines": [], "finetune": [*RECIPES], "evaluate": [*RECIPES]},
+        models={"baselines": [], "finetune": [*RECIPES], "averages": {}, "evaluate": [*RECIPES]},
         robustness={"images": 2, "batch_size": 2},
         split={"val_fraction": 0.2, "test_fraction": 0.2},
     )

@@ -11,7 +11,9 @@ from flows.commands.deps import write_deps
 from tests.projects import ROOT
 
 TEXT = (ROOT / "dvc.yaml").read_text()
-STAGES: dict[str, Any] = yaml.safe_load(TEXT)["stages"]
+READ: dict[str, Any] = yaml.safe_load(TEXT)["stages"]
+STAGES = {name: entry | entry.get("do", {}) for name, entry in READ.items()}
+MEMBER = {"matrix": "${item.model}", "foreach": "${key}"}  # what stands for the name of each
 
 
 def test_a_stage_depends_on_the_code_that_it_imports_and_on_no_other() -> None:
@@ -57,7 +59,7 @@ def test_no_command_holds_a_value_that_the_schema_does_not_check() -> None:
     for name, stage in STAGES.items():
         words = str(stage["cmd"]).split()
         assert words[:4] == ["python", "-m", "stages", name]
-        assert words[4:] == ["${item.model}"] * ("matrix" in stage)
+        assert words[4:] == [name for kind, name in MEMBER.items() if kind in stage]
 
 
 def test_every_out_but_the_reports_is_cached() -> None:

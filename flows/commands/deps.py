@@ -16,7 +16,7 @@ from vision.base.files import write_text
 DVC_FILE = Path("dvc.yaml")
 HEAD = re.compile(r"(# Stages, as `make deps` lists them:\n).*?(# end of stages\n)", re.DOTALL)
 STAGE = re.compile(r"^  ([a-z-]+):\n(?:    .*\n|\n)+", re.MULTILINE)
-CODE = re.compile(r"(\n      # code\n).*?(    \]\n)", re.DOTALL)
+CODE = re.compile(r"\n( +)# code\n.*?( +\]\n)", re.DOTALL)
 WIDTH = 100
 
 
@@ -41,13 +41,18 @@ def write_deps(text: str, root: Path = Path()) -> str:
         root: the project, whose files the imports name.
     """
     stages = yaml.safe_load(text)["stages"]
+    stages = {name: stage.get("do", stage) for name, stage in stages.items()}  # of a foreach
     rows = "".join(f"#   {name:<18}{stage['desc']}\n" for name, stage in stages.items())
     text = HEAD.sub(lambda match: match[1] + rows + match[2], text)
 
     def rewrite(match: re.Match[str]) -> str:
         files = ", ".join(sorted(find_code(stages[match[1]]["cmd"], root)))
-        lines = textwrap.indent(textwrap.fill(files, WIDTH - 6, break_on_hyphens=False), " " * 6)
-        return CODE.sub(lambda code: f"{code[1]}{lines}\n{code[2]}", match[0])
+
+        def replace(code: re.Match[str]) -> str:
+            lines = textwrap.fill(files, WIDTH - len(code[1]), break_on_hyphens=False)
+            return f"\n{code[1]}# code\n{textwrap.indent(lines, code[1])}\n{code[2]}"
+
+        return CODE.sub(replace, match[0])
 
     return STAGE.sub(rewrite, text)
 

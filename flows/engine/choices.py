@@ -200,9 +200,20 @@ def check_metric(metric: str, params: Mapping[str, Any], root: Path, chooses: bo
     known, (plain, mean, _) = _list_fields(root, chooses), field.partition("_mean")
     if known and field not in known and plain not in known:
         raise ParamsError(f"there is no metric {metric}: models.{name} has {', '.join(known)}")
-    recipe = next(params[section][name] for section in RECIPES if name in params[section])
-    if mean and not recipe.get("repeats"):
+    if mean and not all(recipe.get("repeats") for recipe in _find_recipes(name, params)):
         raise ParamsError(f"there is no metric {metric}: {name} has no repeats to take a mean of")
+
+
+def _find_recipes(name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the recipe of a model, or those of the models that it is the mean of."""
+    average = params["models"].get("averages", {}).get(name)
+    if average is None:
+        return [params[section][name] for section in RECIPES if name in params[section]][:1]
+    return [
+        recipe
+        for member in (average["first"], average["second"])
+        for recipe in _find_recipes(member, params)
+    ]
 
 
 def _list_fields(root: Path, chooses: bool) -> list[str]:

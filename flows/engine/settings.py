@@ -68,6 +68,8 @@ def _list_checks(params: Mapping[str, Any], key: str, root: Path) -> Iterator[Ca
         yield partial(check_section, "", {"seed": params["seed"]}, Seed)
     elif key == "data":
         yield partial(_check_data, params, root)
+    elif key == "models" and isinstance(params[key], dict) and "averages" not in params[key]:
+        yield partial(_refuse, "models.averages is missing from params.yaml: write averages: {}")
     elif key in SECTIONS:
         yield partial(check_section, key, params[key], SECTIONS[key])
     elif not isinstance(params[key], dict):

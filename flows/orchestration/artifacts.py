@@ -129,7 +129,9 @@ def tabulate_results(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             "test %": _percent(model["test_accuracy"]),
             "interval": f"[{_percent(model['test_accuracy_low'])}, "
             f"{_percent(model['test_accuracy_high'])}]",
-            "best epoch": f"{model['best_epoch']} of {model['epochs']}",
+            "best epoch": f"{model['best_epoch']} of {model['epochs']}"
+            if "epochs" in model
+            else "",
         }
         for name, model in metrics["models"].items()
     ]

@@ -121,6 +121,7 @@ def change_models(world: World, rng: random.Random) -> Change:
     models = {
         "baselines": [name for name in listed if name == "two-layer-fc"],
         "finetune": [name for name in listed if name == "paper"],
+        "averages": {},
         "evaluate": listed,
     }
     set_value(world.project, "models", models)

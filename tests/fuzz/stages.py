@@ -20,10 +20,17 @@ class Stage:
 
 
 def read_stages(project: Path) -> list[Stage]:
-    """Return all stages and members of matrices, in dvc.yaml's order, which is one to run in."""
+    """Return all stages and their members, in dvc.yaml's order, which is one to run in."""
     params = read_params(project / "params.yaml")
     stages = []
     for name, entry in read_yaml(project / "dvc.yaml")["stages"].items():
+        if "foreach" in entry:
+            for key, item in get_value(params, entry["foreach"][2:-1]).items():
+                text = json.dumps(entry["do"]).replace("${key}", key)
+                for field, value in item.items():
+                    text = text.replace(f"${{item.{field}}}", str(value))
+                stages.append(_read(f"{name}@{key}", json.loads(text), params))
+            continue
         if "matrix" not in entry:
             stages.append(_read(name, entry, params))
             continue

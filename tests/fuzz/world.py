@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "models": {
         "baselines": ["two-layer-fc"],
         "finetune": ["paper"],
+        "averages": {},
         "evaluate": ["two-layer-fc", "paper"],
     },
     "data.source": "pictures",

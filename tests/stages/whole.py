@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from stages import (
+    average,
     download,
     download_weights,
     evaluate,
@@ -30,7 +31,7 @@ def write_params(source: str, **sections: Any) -> None:
     data = {"source": source, "image_px": 8} | sections.pop("data", {})
     params = PARAMS | {
         "data": data,
-        "models": {"baselines": ["fc"], "finetune": [], "evaluate": ["fc"]},
+        "models": {"baselines": ["fc"], "finetune": [], "averages": {}, "evaluate": ["fc"]},
         "robustness": {"images": 6, "batch_size": 8},
         "explain": {"images": 2},
         "duplicates": {"deviations": 5, "min_correlation": 1.0},
@@ -48,6 +49,8 @@ def run_all() -> None:
     for name in params["models"]["finetune"]:
         download_weights.main(name)
         finetune_resnet.train(name)
+    for name in params["models"]["averages"]:
+        average.main(name)
     for name in params["models"]["evaluate"]:
         evaluate.main(name)
         robustness.main(name)

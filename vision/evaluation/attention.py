@@ -1,7 +1,7 @@
 """Where a network looks: Grad-CAM, Selvaraju et al. (2017), by captum; or what it misses if hidden.
 
-Transformers have no map of places that Grad-CAM could weigh: parts of the image are covered one
-after the other instead, Zeiler and Fergus (2014).
+Transformers have no map of places that Grad-CAM could weigh, and networks that decide together
+have several: parts of the image are covered one after the other instead, Zeiler and Fergus (2014).
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from captum.attr import LayerGradCam, Occlusion
 from torch import Tensor, nn
 
 from vision.models.batches import to_input
-from vision.models.networks import ModelSpec, find_last_layer
+from vision.models.networks import AVERAGE, ModelSpec, find_last_layer
 from vision.models.timm_networks import is_timm
 
 SMALLEST_MAP = 4  # side; a map of one cell would say nothing
@@ -35,6 +35,8 @@ def find_layer(model: nn.Module, spec: ModelSpec) -> Target | None:
     """Return the last layer whose map is large enough, or None if no layer keeps places apart."""
     if spec.architecture == "two-layer-fc":
         return None
+    if spec.architecture == AVERAGE:
+        return Target(OCCLUSION, None)  # the maps of its networks are of several sizes
     if spec.architecture == "three-layer-cnn":
         index = max(i for i, layer in enumerate(model.children()) if isinstance(layer, nn.Conv2d))
         return Target("the last convolution", model.get_submodule(str(index)))

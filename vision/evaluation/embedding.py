@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vision.data.dataset import ImageSet
 from vision.models.batches import iterate_batches, to_input
 from vision.models.inference import inferring
-from vision.models.networks import ModelSpec, find_last_layer
+from vision.models.networks import ModelSpec, find_last_layers
 
 BATCH_SIZE = 100
 PERPLEXITY = 30.0  # about how many neighbours of each image are kept near it
@@ -20,22 +20,32 @@ FEWEST = 10  # images that have neighbours to speak of
 def compute_features(model: nn.Module, spec: ModelSpec, data: ImageSet) -> np.ndarray:
     """Return what the last layer is given for each image, by one view: (n, features) float32.
 
-    Maps of a last layer that is a convolution are averaged over their places.
+    Maps of a last layer that is a convolution are averaged over their places. Of an average, the
+    features of each network stand side by side, brought to one length.
     """
-    head = model.get_submodule(find_last_layer(model, spec))
-    found: list[np.ndarray] = []
+    heads = [model.get_submodule(name) for name in find_last_layers(model, spec)]
+    found: dict[nn.Module, list[np.ndarray]] = {head: [] for head in heads}
 
-    def keep(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def keep(head: nn.Module, args: tuple[Tensor, ...]) -> None:
         features = args[0].float()
-        found.append((features.mean((2, 3)) if features.ndim == 4 else features).numpy())
+        found[head].append((features.mean((2, 3)) if features.ndim == 4 else features).numpy())
 
-    hook = head.register_forward_pre_hook(keep)
+    hooks = [head.register_forward_pre_hook(keep) for head in heads]
     device = torch.device("cpu")
     with inferring(device, spec):
         for batch in iterate_batches(data, torch.arange(len(data)), BATCH_SIZE, device):
             model.eval()(to_input(batch.images, spec))
-    hook.remove()
-    return np.concatenate(found)
+    for hook in hooks:
+        hook.remove()
+    parts = [np.concatenate(batches) for batches in found.values()]
+    return parts[0] if len(parts) == 1 else np.concatenate(list(map(_scale, parts)), 1)
+
+
+def _scale(features: np.ndarray) -> np.ndarray:
+    """Bring features, (n, features), to a mean square length of 1 over the images."""
+    length = np.sqrt((features**2).sum(1).mean())
+    scaled: np.ndarray = features / max(length, 1e-9)
+    return scaled
 
 
 def lay_out(features: np.ndarray) -> np.ndarray:

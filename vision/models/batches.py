@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vision.data.dataset import ImageSet
-from vision.models.networks import Channels, ModelSpec
+from vision.models.averages import Channels
+from vision.models.networks import ModelSpec
+from vision.models.sizes import resize
 
 HELD_SHARE = 0.25  # of a GPU's free memory that training images may take
 PIXELS_AT_ONCE = 2**18  # counted; more is no faster
@@ -114,10 +115,7 @@ def to_input(images: Tensor, spec: ModelSpec) -> Tensor:
     std = send(torch.tensor(spec.std), images.device)
     scaled = (images.float() / 255 - mean) / std
     x = scaled.permute(0, 3, 1, 2)  # a view: channels_last in memory, as convolutions like it
-    if x.shape[2:] == (spec.input_px, spec.input_px):
-        return x
-    size = (spec.input_px, spec.input_px)
-    return functional.interpolate(x, size, mode="bilinear", antialias=spec.input_px < x.shape[2])
+    return resize(x, spec.input_px)
 
 
 def measure_channels(data: ImageSet) -> tuple[Channels, Channels]:

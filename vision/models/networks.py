@@ -2,8 +2,8 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from vision.base.files import write_bytes
 from vision.data.shards import CROP
+from vision.models.averages import Average, Channels, Feed
 from vision.models.backbones import build_backbone, find_head, fit_positions, outlining
 from vision.models.whitened import WhitenedCNN
 
-Channels = tuple[float, ...]  # a value for each of red, green and blue
 HAND_MADE = ("two-layer-fc", "three-layer-cnn", "whitened-cnn")
+AVERAGE = "average"  # of trained networks, which its options describe
 # Facts that came after the first models: left out of a file where they are as they were then.
 LATER = {"test_views_below": 0.0, "fit": CROP}
 METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one key is stable
@@ -27,7 +28,8 @@ METADATA_KEY = "spec"  # safetensors writes several keys in no fixed order; one 
 class ModelSpec:
     """All that is needed to rebuild a network and to feed it, stored beside its weights."""
 
-    architecture: str  # one of HAND_MADE, or a classifier of torchvision or, timm/NAME, of timm
+    # one of HAND_MADE, a classifier of torchvision or, timm/NAME, of timm, or AVERAGE
+    architecture: str
     classes: tuple[str, ...]
     image_px: int  # side of the square that an image is stored as
     input_px: int  # side of the square that the network sees
@@ -40,7 +42,7 @@ class ModelSpec:
     test_views_below: float = 0.0
     fit: str = CROP  # how an oblong image becomes a square: see vision/data/images.py
     options: dict[str, Any] = field(default_factory=dict)  # arguments of the architecture
-    epoch: int = 0  # of training, from 1; 0 is untrained
+    epoch: int = 0  # of training, from 1; 0 is untrained, or an average
 
 
 class TwoLayerFC(nn.Sequential):
@@ -98,6 +100,11 @@ def build_model(spec: ModelSpec) -> nn.Module:
             return ThreeLayerCNN(n_classes, spec.input_px, **spec.options)
         case "whitened-cnn":
             return WhitenedCNN(n_classes, spec.input_px, **spec.options)
+        case "average":
+            members = list_members(spec)
+            feeds = [Feed(each.mean, each.std, each.input_px) for each in members]
+            feed = Feed(spec.mean, spec.std, spec.input_px)
+            return Average(map(build_model, members), feeds, spec.options["shares"], feed)
     return build_backbone(spec.architecture, n_classes, spec.input_px, **spec.options)
 
 
@@ -107,8 +114,48 @@ def outline_model(spec: ModelSpec) -> nn.Module:
         return build_model(spec)
 
 
+def describe_average(members: Sequence[ModelSpec], shares: Sequence[float]) -> ModelSpec:
+    """Return the spec of networks that decide together, of the same classes and stored images.
+
+    It looks at all views that one of them looks at, of every image.
+    """
+    first = members[0]
+    return replace(
+        first,
+        architecture=AVERAGE,
+        input_px=first.image_px,
+        precision="bf16" if all(each.precision == "bf16" for each in members) else "fp32",
+        test_flip=any(each.test_flip for each in members),
+        test_shift_px=max(each.test_shift_px for each in members),
+        test_views_below=0.0,
+        options={"members": [asdict(each) for each in members], "shares": list(shares)},
+        epoch=0,
+    )
+
+
+def list_members(spec: ModelSpec) -> list[ModelSpec]:
+    """Return the specs of the networks that an average is of."""
+    return [read_spec(values) for values in spec.options["members"]]
+
+
+def read_spec(values: dict[str, Any]) -> ModelSpec:
+    """Return a spec from what JSON has of it."""
+    return ModelSpec(**values | {key: tuple(values[key]) for key in ("classes", "mean", "std")})
+
+
+def find_last_layers(model: nn.Module, spec: ModelSpec) -> list[str]:
+    """Return the names of the layers that turn features into classes: one, but for an average."""
+    if spec.architecture != AVERAGE:
+        return [find_last_layer(model, spec)]
+    return [
+        f"members.{index}.{name}"
+        for index, member in enumerate(list_members(spec))
+        for name in find_last_layers(model.get_submodule(f"members.{index}"), member)
+    ]
+
+
 def find_last_layer(model: nn.Module, spec: ModelSpec) -> str:
-    """Return the name of the layer that turns features into classes."""
+    """Return the name of the layer that turns a network's features into classes."""
     if spec.architecture in HAND_MADE:
         return [name for name, _ in model.named_children()][-1]
     return find_head(spec.architecture)
@@ -150,8 +197,7 @@ def load_model(path: Path) -> tuple[nn.Module, ModelSpec]:
     with safe_open(path, framework="pt") as file:
         values: dict[str, Any] = json.loads(file.metadata()[METADATA_KEY])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    values |= {key: tuple(values[key]) for key in ("classes", "mean", "std")}
-    spec = ModelSpec(**values)
+    spec = read_spec(values)
     model = outline_model(spec)
     model.load_state_dict(to_state(model, state), assign=True)
     return model.eval(), spec

@@ -114,8 +114,8 @@ def render(figure: Figure, dpi: int) -> bytes:
 
 def draw_curves(results: Results, quantity: str) -> Figure:
     """Draw `accuracy` or `loss` by epoch, one panel per model, on one scale."""
-    figure, panels = _make_panels(len(results.runs))
-    for axes, run in zip(panels.flat, results.runs, strict=False):
+    figure, panels = _make_panels(len(results.trained))
+    for axes, run in zip(panels.flat, results.trained, strict=False):
         _draw_panel(axes, run, quantity)
     unit = "%" if quantity == "accuracy" else "nats per image"
     for axes in panels[:, 0]:

@@ -75,7 +75,6 @@ from vision.report.tables import (
     list_stand_ins,
 )
 from vision.report.words import (
-    KEPT,
     describe_baseline,
     describe_calibration,
     describe_choice,
@@ -86,11 +85,11 @@ from vision.report.words import (
     describe_failures,
     describe_kept_epochs,
     describe_load,
+    describe_result,
     describe_source,
     describe_transfer,
     describe_verdict,
     escape_markdown,
-    find_select_by,
     interval,
     join,
     percent,
@@ -180,7 +179,7 @@ def summarise(results: Results) -> dict[str, Any]:
 def _summarise(run: Run, results: Results) -> dict[str, Any]:
     training, metrics = run.training, run.metrics
     temperature = results.find_temperature(run)
-    kept = ("epochs", "best_epoch", "train_accuracy")
+    kept = () if run.members else ("epochs", "best_epoch", "train_accuracy")
     tested = ("accuracy", "accuracy_low", "accuracy_high", "loss")
     return (
         {"params": training["parameters"]}
@@ -325,13 +324,13 @@ def _compare_with_paper(results: Results) -> list[Section]:
 
 
 def _build_curves(results: Results) -> Section:
-    items = [(run.label, describe_curves(run)) for run in results.runs]
+    items = [(run.label, describe_curves(run)) for run in results.trained]
     pictures = [_show_curves(results, quantity) for quantity in ("accuracy", "loss")]
     return Section("Learning curves", [Items(items), *pictures, Text(TRAINING_FIGURES)])
 
 
 def _show_curves(results: Results, quantity: str) -> Chart:
-    names = join(run.name for run in results.runs)
+    names = join(run.name for run in results.trained)
     picture = Picture(
         file=f"{quantity}.png",
         caption=f"Training and validation {quantity} by epoch",
@@ -608,7 +607,7 @@ def render_model_card(results: Results) -> str:
         "weights": describe_weights(run),
         "hardware": describe_hardware(run),
         "failures": describe_failures(run, images.classes),
-        "kept": KEPT[find_select_by(run)],
+        "how": describe_result(run),
         "calibration": describe_calibration(run, results),
         "robustness": describe_robustness(run),
         "duplicates": describe_duplicates(results),

@@ -9,6 +9,7 @@ from typing import Literal
 
 SOURCE = "cifar10"  # the only images that its figures can be compared on
 RECIPE = "paper"  # the fine-tuning that follows it to the letter
+HAND_MADE = ("two-layer-fc", "three-layer-cnn")  # architectures of its networks without transfer
 HAND_MADE_GAIN = 0.09  # of ResNet18 over the hand-made networks, as its text puts it
 
 

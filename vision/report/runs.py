@@ -88,10 +88,10 @@ class Images:
 
 @dataclass(frozen=True)
 class Run:
-    """One trained and judged model."""
+    """One model, trained or the mean of two that are, and how it was judged."""
 
     name: str
-    history: pd.DataFrame  # a row per epoch
+    history: pd.DataFrame  # a row per epoch; of a mean, none
     training: dict[str, Any]
     timing: dict[str, Any]
     metrics: dict[str, Any]  # `per_class` in the order of the classes
@@ -103,6 +103,11 @@ class Run:
     maps: np.ndarray  # (n, h, w) float32 in 0..1: of the right ones, then of the wrong ones
     places: np.ndarray  # (n, 2) float32 in 0..1: of the images of the map
     temperature: Temperature | None = None  # None in results of before it was kept
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the models that it is the mean of; none of one that was trained."""
+        return list(self.training.get("members", []))
 
     @property
     def rests_on_stand_in(self) -> bool:
@@ -152,6 +157,11 @@ class Results:
     images: Images
     runs: list[Run]
     duplicates: dict[str, Any]  # test images that are in the training images too
+
+    @property
+    def trained(self) -> list[Run]:
+        """The models that are not the mean of others."""
+        return [run for run in self.runs if not run.members]
 
     @property
     def best(self) -> Run:
@@ -346,8 +356,7 @@ def one_line(text: str) -> str:
 
 
 def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
-    stage = "train-baselines" if name in models.baselines else "finetune-resnet"
-    trained, training = f"{stage}@{name}", TRAINING_DIR / name
+    trained, training = f"{_find_stage(name, models)}@{name}", TRAINING_DIR / name
     judged, predictions = f"evaluate@{name}", PREDICTIONS_DIR / name
     metrics: dict[str, Any] = _read(predictions / "metrics.json", judged)
     scores = [metrics["per_class"][each] for each in classes]
@@ -359,9 +368,11 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
         check_finite(values, f"{name}, {subset}")
     return Run(
         name=name,
-        history=_read(training / "history.csv", trained, pd.read_csv),
+        history=pd.DataFrame()
+        if name in models.averages
+        else _read(training / "history.csv", trained, pd.read_csv),
         training=_read(training / "summary.json", trained),
-        timing=_read(TIMINGS_DIR / f"{name}.json", trained),
+        timing=_read_timing(name, models),
         metrics=metrics | {"per_class": scores},
         val_logits=logits["val"],
         test_logits=logits["test"],
@@ -372,6 +383,23 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
         places=_read(EXPLANATIONS_DIR / name / "places.npy", f"explain@{name}", read_array),
         temperature=_read_temperature(predictions / "calibration.json"),
     )
+
+
+def _read_timing(name: str, models: ModelsParams) -> dict[str, Any]:
+    """Return when and where a model was trained; of a mean, the seconds of both trainings."""
+    if average := dict(models.list_averages()).get(name):
+        both = [_read_timing(member, models) for member in (average.first, average.second)]
+        return {"train_seconds": sum(timing["train_seconds"] for timing in both)}
+    timing: dict[str, Any] = _read(
+        TIMINGS_DIR / f"{name}.json", f"{_find_stage(name, models)}@{name}"
+    )
+    return timing
+
+
+def _find_stage(name: str, models: ModelsParams) -> str:
+    if name in models.averages:
+        return "average"
+    return "train-baselines" if name in models.baselines else "finetune-resnet"
 
 
 def _read_temperature(path: Path) -> Temperature | None:

@@ -28,6 +28,7 @@ SUBSETS = ("train", "val", "test")
 DOUBTS = 50  # files that are listed
 ROWS = 40  # classes that Markdown lists; more are sorted by F1, and the page has all
 WHO = ("paper's", "ours")
+AS_MEMBERS = "as those of {}"  # said of a model that is the mean of others
 FREE = (
     "trained with kernels that are faster and not deterministic: the same recipe and seed give "
     "another model, and other figures, each time"
@@ -96,6 +97,8 @@ def describe_check(manifest: dict[str, Any]) -> str:
 
 
 def describe_weights(run: Run) -> str:
+    if run.members:
+        return AS_MEMBERS.format(join(run.members))
     weights = run.training["pretrained"]
     if weights is None or weights["weights"] == "none":
         return "drawn at random"
@@ -116,6 +119,8 @@ def describe_seeds(run: Run) -> str:
 
 
 def describe_hardware(run: Run) -> str:
+    if run.members:
+        return AS_MEMBERS.format(join(run.members))
     timing = run.timing
     threads = f"{timing['threads']} thread" + "s" * (timing["threads"] != 1)
     kind = f", {timing['kind']}" if timing.get("kind", "GPU") != "GPU" else ""
@@ -175,6 +180,8 @@ def list_models(results: Results) -> Table:
         "Train, val and test accuracy are those of the kept epoch, last those of the last "
         "epoch; seconds are the training's, validation included."
     )
+    if len(results.trained) < len(results.runs):
+        caption += " A model of two, by the mean of their logits, has the seconds of both."
     if has_unequal_classes(results):
         caption += (
             " Balanced is the mean recall over the classes of the test images, which are unequal."
@@ -197,11 +204,11 @@ def _list_model(run: Run, is_unequal: bool) -> tuple[str, ...]:
         interval(metrics).removesuffix(" %"),
         *[share(metrics["macro_avg"]["recall"])] * is_unequal,
         share(metrics["val_accuracy"]),
-        share(training["train_accuracy"]),
+        share(training.get("train_accuracy")),
         share(metrics["last_epoch"]["accuracy"]),
         share(metrics["last_epoch"]["val_accuracy"]),
-        str(training["best_epoch"]),
-        str(training["epochs"]),
+        str(training.get("best_epoch", NONE)),
+        str(training.get("epochs", NONE)),
         f"{training['parameters']:,}",
         f"{run.timing['train_seconds']:,.0f}",
     )

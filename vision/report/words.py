@@ -11,7 +11,7 @@ from vision.evaluation.calibration import FEWEST, Calibration
 from vision.evaluation.label_issues import FEWEST as FEWEST_IMAGES
 from vision.evaluation.label_issues import WEAK
 from vision.evaluation.significance import Pair
-from vision.report.paper import HAND_MADE_GAIN, RECIPE
+from vision.report.paper import HAND_MADE, HAND_MADE_GAIN, RECIPE
 from vision.report.runs import Images, Results, Run
 
 VIEWS = ("test_flip", "test_shift_px")  # params of a recipe that averages several views
@@ -172,7 +172,7 @@ def p_value(p: float) -> str:
 
 def describe_kept_epochs(results: Results) -> str:
     """Say by which figure of validation the epochs were chosen whose weights are kept."""
-    by = {run.label: KEPT[find_select_by(run)] for run in results.runs}
+    by = {run.label: KEPT[find_select_by(run)] for run in results.trained}
     rules = list(dict.fromkeys(by.values()))
     if len(rules) == 1:
         return f"Each model keeps the weights of the epoch with {rules[0]}"
@@ -181,6 +181,18 @@ def describe_kept_epochs(results: Results) -> str:
         for wanted in rules
     )
     return f"Each model keeps the weights of one epoch: {join(each)}"
+
+
+def describe_result(run: Run) -> str:
+    """Say what a model is the result of: an epoch of a training, or two models."""
+    training = run.training
+    if run.members:
+        share = f"{100 * training['recipe']['share']:g} % the first"
+        return f"Its logits are the mean of those of {join(run.members)}, {share}."
+    return (
+        f"The epoch with {KEPT[find_select_by(run)]} is kept: {training['best_epoch']} of "
+        f"{training['epochs']}."
+    )
 
 
 def find_select_by(run: Run) -> str:
@@ -408,20 +420,55 @@ def _describe_val_loss(lowest: pd.Series, last: pd.Series) -> str:
 
 
 def describe_transfer(results: Results) -> str | None:
-    """Set the paper's recipe beside the best hand-made network, where the report has both."""
+    """Set the paper's recipe beside networks from random weights, where the report has both."""
     ours = results.find(RECIPE)
     hand_made = [run for run in results.runs if run.training["family"] == "baselines"]
     if ours is None or not hand_made:
         return None
-    best = max(hand_made, key=lambda run: float(run.training["val_accuracy"]))
+    paper_made = [run for run in hand_made if run.training["architecture"] in HAND_MADE]
+    others = [run for run in hand_made if run not in paper_made]
+    parts = []
+    if paper_made:
+        parts.append(_describe_gain(ours, max(paper_made, key=_get_val)))
+    if others:
+        parts.append(_describe_limit(ours, max(others, key=_get_val), results))
+    return " ".join(parts)
+
+
+def _get_val(run: Run) -> float:
+    return float(run.training["val_accuracy"])
+
+
+def _describe_gain(ours: Run, best: Run) -> str:
+    """Set the paper's recipe beside the better of its own hand-made networks."""
     mine, its = ours.metrics["accuracy"], best.metrics["accuracy"]
     return (
         f"The paper puts ResNet18 {points(100 * HAND_MADE_GAIN)} above its hand-made networks, "
         f"but sets test beside validation. On the same test images, {ours.label} has "
-        f"{percent(mine)}, {compare(mine, its)} {best.label}, {percent(its)}, the hand-made "
-        "network with the highest validation accuracy. "
+        f"{percent(mine)}, {compare(mine, its)} {best.label}, {percent(its)}, of these networks "
+        "the one with the highest validation accuracy. "
         f"{_describe_convergence(ours, best)} {_describe_cost(ours, best)}"
     ).rstrip()
+
+
+def _describe_limit(ours: Run, other: Run, results: Results) -> str:
+    """Say whether a network from random weights does without what the paper transfers."""
+    mine, its = ours.metrics["accuracy"], other.metrics["accuracy"]
+    pair = next(p for p in results.pairs if {p.better, p.other} == {ours.name, other.name})
+    facts = (
+        f"{other.label}, from random weights too, has {percent(its)}, {compare(its, mine)} "
+        f"{ours.label} (p {p_value(pair.p)}, as in the table of differences)"
+    )
+    if not pair.is_significant:
+        meaning = "such a network is not shown to be worse than the paper's ResNet18"
+    elif pair.better == other.name:
+        meaning = (
+            "what is limited is the paper's own two networks and how they are trained, not what "
+            "networks without pretrained weights can reach"
+        )
+    else:
+        meaning = "pretrained weights are worth more than its design and training"
+    return f"{facts}: {meaning}. {_describe_cost(other, ours)}".rstrip()
 
 
 def _describe_convergence(ours: Run, other: Run) -> str:
@@ -438,7 +485,10 @@ def _describe_cost(ours: Run, other: Run) -> str:
     if any(ours.timing[key] != other.timing[key] for key in ("device", "threads")):
         return ""
     ratio = ours.timing["train_seconds"] / max(other.timing["train_seconds"], 0.1)
-    return f"Its training took {ratio:.1f} times as long on the same hardware."
+    return (
+        f"The training of {ours.label} took {ratio:.1f} times as long as that of {other.label}, on "
+        "the same hardware."
+    )
 
 
 def escape_markdown(text: str) -> str:

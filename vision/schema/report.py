@@ -1,9 +1,13 @@
 """`models` and `plot` of params.yaml: what the report is of, and how it looks."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from vision.base.params import check_name
-from vision.base.sections import Section
+from vision.base.sections import Section, check_section
+from vision.schema.averages import AverageParams
 
 
 class PlotParams(Section):
@@ -14,13 +18,32 @@ class PlotParams(Section):
 class ModelsParams(Section):
     baselines: list[str]
     finetune: list[str]
-    evaluate: list[str]  # both lists again, in the order of the report
+    # see `list_averages`; older results have none
+    averages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    evaluate: list[str]  # all of these again, in the order of the report
 
     @model_validator(mode="after")
     def _check_evaluate(self) -> "ModelsParams":
-        trained = [check_name(name) for name in [*self.baselines, *self.finetune]]
-        if not trained or len(trained) != len(set(trained)):
-            raise ValueError(f"list each model once, and at least one; not {trained}")
-        if sorted(trained) != sorted(self.evaluate):
-            raise ValueError(f"evaluate must list {trained}, in any order, not {self.evaluate}")
+        names = [*self.baselines, *self.finetune, *self.averages]
+        listed = [check_name(name) for name in names]
+        if not listed or len(listed) != len(set(listed)):
+            raise ValueError(f"list each model once, and at least one; not {listed}")
+        if sorted(listed) != sorted(self.evaluate):
+            raise ValueError(f"evaluate must list {listed}, in any order, not {self.evaluate}")
         return self
+
+    @model_validator(mode="after")
+    def _check_members(self) -> "ModelsParams":
+        before = [*self.baselines, *self.finetune]
+        for name, average in self.list_averages():
+            for member in (average.first, average.second):
+                if member not in before:
+                    listed = ", ".join(before)
+                    raise ValueError(f"averages.{name} names {member!r}, not one of {listed}")
+            before.append(name)
+        return self
+
+    def list_averages(self) -> Iterator[tuple[str, AverageParams]]:
+        """Yield the models that are the mean of two others, by name."""
+        for name, values in self.averages.items():
+            yield name, check_section(f"models.averages.{name}", values, AverageParams)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision.models.averages import Channels
 from vision.models.batches import reflect, send
-from vision.models.networks import Channels
 from vision.schema.recipes import AugmentParams
 
 LONGEST = 4 / 3  # aspect of a crop, either way

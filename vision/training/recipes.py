@@ -5,8 +5,9 @@ from typing import Any
 from torch import nn
 
 from vision.data.dataset import ImageSet
+from vision.models.averages import Channels
 from vision.models.batches import measure_channels
-from vision.models.networks import Channels, ModelSpec
+from vision.models.networks import ModelSpec
 from vision.schema.recipes import TrainParams
 
 

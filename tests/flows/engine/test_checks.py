@@ -45,7 +45,12 @@ def test_each_thing_that_is_wrong_has_its_line(root: Path) -> None:
 
 
 def test_models_that_no_recipe_describes_are_named(root: Path) -> None:
-    models = {"baselines": ["two-layer-fc"], "finetune": ["nix"], "evaluate": ["nix"]}
+    models = {
+        "baselines": ["two-layer-fc"],
+        "finetune": ["nix"],
+        "averages": {},
+        "evaluate": ["nix"],
+    }
     set_value(root, "models", models)
     with pytest.raises(PipelineError, match=r"models\.finetune names .nix.; finetune has paper"):
         check_run(root)

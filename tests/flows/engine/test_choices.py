@@ -97,7 +97,12 @@ def test_numbers_of_trials_and_neighbours_are_at_least_one(root: Path) -> None:
 
 def test_a_metric_may_be_of_a_model_that_has_not_run(root: Path) -> None:
     params = read_params()
-    params["models"] = {"baselines": [], "finetune": ["large"], "evaluate": ["large"]}
+    params["models"] = {
+        "baselines": [],
+        "finetune": ["large"],
+        "averages": {},
+        "evaluate": ["large"],
+    }
     check_metric("models.large.val_accuracy", params, root)
 
 

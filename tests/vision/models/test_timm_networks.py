@@ -173,7 +173,7 @@ def test_photos_are_learnt_by_a_network_of_timm_and_exported() -> None:
     write_params(
         str(write_zip(Path("photos.zip"), photos)),
         finetune={"mine": recipe | {"train_from": "stages.1"}},
-        models={"baselines": [], "finetune": ["mine"], "evaluate": ["mine"]},
+        models={"baselines": [], "finetune": ["mine"], "averages": {}, "evaluate": ["mine"]},
         split={"val_fraction": 0.2, "test_fraction": 0.2},
     )
     run_all()
