@@ -15,6 +15,9 @@ from vision.base.errors import PipelineError
 
 TREE = Path("demo")
 OVERRIDES = {
+    "models.baselines": ["two-layer-fc", "three-layer-cnn"],
+    "~models.averages.tuned-whitened": None,
+    "models.evaluate": ["two-layer-fc", "three-layer-cnn", "paper", "tuned"],
     "data.source": "sources/digits.yaml",
     "baselines.two-layer-fc.epochs": 6,
     "baselines.two-layer-fc.flip": False,  # a mirrored digit is another sign

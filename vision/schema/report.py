@@ -23,6 +23,19 @@ class ModelsParams(Section):
     evaluate: list[str]  # all of these again, in the order of the report
 
     @model_validator(mode="after")
+    def _check_members(self) -> "ModelsParams":
+        before = [*self.baselines, *self.finetune]
+        for name, average in self.list_averages():
+            for member in (average.first, average.second):
+                if member not in before:
+                    raise ValueError(
+                        f"averages.{name} names {member!r}, not one of {', '.join(before)}: "
+                        f"leave it out, by -S '~models.averages.{name}'"
+                    )
+            before.append(name)
+        return self
+
+    @model_validator(mode="after")
     def _check_evaluate(self) -> "ModelsParams":
         names = [*self.baselines, *self.finetune, *self.averages]
         listed = [check_name(name) for name in names]
@@ -30,17 +43,6 @@ class ModelsParams(Section):
             raise ValueError(f"list each model once, and at least one; not {listed}")
         if sorted(listed) != sorted(self.evaluate):
             raise ValueError(f"evaluate must list {listed}, in any order, not {self.evaluate}")
-        return self
-
-    @model_validator(mode="after")
-    def _check_members(self) -> "ModelsParams":
-        before = [*self.baselines, *self.finetune]
-        for name, average in self.list_averages():
-            for member in (average.first, average.second):
-                if member not in before:
-                    listed = ", ".join(before)
-                    raise ValueError(f"averages.{name} names {member!r}, not one of {listed}")
-            before.append(name)
         return self
 
     def list_averages(self) -> Iterator[tuple[str, AverageParams]]:
