@@ -9,6 +9,7 @@ from itertools import accumulate
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -71,6 +72,7 @@ def _measure_product(dtype: torch.dtype, precision: str) -> float:
 
 
 Open = Callable[[tuple[float, ...]], Checkpoint]  # shares of the arithmetic after each epoch ->
+Keep = Callable[[str, np.ndarray], None]  # subset, (n, classes) logits ->
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,14 @@ def train_recipe(name: str, seed: int, stock: Stock, left: Left) -> dict[str, An
     return train(name, seed, stock, lambda shares: Deadline(None, left, shares))
 
 
-def train(name: str, seed: int, stock: Stock, open_checkpoint: Open) -> dict[str, Any]:
-    """Train once, as the stage does; judge the epoch that validates best on val and test."""
+def train(
+    name: str, seed: int, stock: Stock, open_checkpoint: Open, keep: Keep = lambda *_: None
+) -> dict[str, Any]:
+    """Train once, as the stage does; judge the epoch that validates best on val and test.
+
+    Args:
+        keep: is given what that epoch's logits are, of val and of test.
+    """
     started, params = time.perf_counter(), stock.recipes[name]
     forget_memory()
     torch.manual_seed(seed)
@@ -107,10 +115,11 @@ def train(name: str, seed: int, stock: Stock, open_checkpoint: Open) -> dict[str
     fitted = fit(model, spec, stock.train, stock.val, params, seed, plan, checkpoint)
     memory = read_memory()
     model.load_state_dict(fitted.best_state)
-    accuracies = {  # the last reading of `test` is the only one: nothing is chosen after it
-        subset: measure_accuracy(model, spec, data)
-        for subset, data in (("val", stock.val), ("test", stock.test))
-    }
+    accuracies = {}  # the last reading of `test` is the only one: nothing is chosen after it
+    for subset, data in (("val", stock.val), ("test", stock.test)):
+        logits = predict_logits(model, spec, data, JUDGED_AT_ONCE, "")
+        accuracies[subset] = float((logits.argmax(1) == data.get_labels()).mean())
+        keep(subset, logits)
     return {
         "recipe": name,
         "seed": seed,
@@ -158,11 +167,6 @@ def count_flops(spec: ModelSpec) -> float:
     with FlopCounterMode(display=False) as counter:
         model(images).sum().backward()
     return float(counter.get_total_flops()) / len(images)
-
-
-def measure_accuracy(model: nn.Module, spec: ModelSpec, data: ImageSet) -> float:
-    logits = predict_logits(model, spec, data, JUDGED_AT_ONCE, "")
-    return float((logits.argmax(1) == data.get_labels()).mean())
 
 
 def time_plain(name: str, stock: Stock) -> dict[str, Any]:

@@ -1,61 +1,56 @@
 """What each recipe reaches in a given number of minutes on this machine, by training it.
 
 Reads params.yaml, data/raw, data/split and data/pretrained. Each recipe is trained for 1, 2, 4, 8
-epochs and so on, its schedule stretched over them, until a training would take too long.
+epochs and so on, its schedule stretched over them, until a training would take too long. What two
+of them reach together costs no training: see models.averages. What is best within the time that a
+plain program takes for the paper's recipe is trained with further seeds.
 Writes, into a folder:
-    pieces/RECIPE-EPOCHS.json   one finished training
-    README.md, minutes.png      what is finished so far
+    pieces/RECIPE-EPOCHS.json           one finished training, with the first seed
+    pieces/RECIPE-EPOCHS-seed-N.json    with another
+    pieces/plain-paper.json             what the plain program takes
+    logits/                             of val and test, of each training
+    README.md, minutes.png              what is finished so far
 One that is not finished has its checkpoint in data/checkpoints, from which the next call goes on.
 """
 
 import json
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from matplotlib import style
-from matplotlib.figure import Figure
+import numpy as np
 
 from benchmarks.gpu_data import Recipe, Stock, digest_code
 from benchmarks.gpu_pack import read_commit
-from benchmarks.gpu_page import render_conditions, render_missing, write_table
-from benchmarks.gpu_pieces import Left, OutOfTimeError, train
+from benchmarks.gpu_pieces import Left, OutOfTimeError, time_plain, train
 from benchmarks.gpu_plan import Budget, Piece, describe_conditions, run_pieces
+from benchmarks.minutes_page import write_page
+from benchmarks.minutes_points import (
+    N_SEEDS,
+    PLAIN,
+    RECIPES,
+    Point,
+    Study,
+    find_chosen,
+    list_recipes,
+    locate_logits,
+    name_piece,
+    read_points,
+)
 from vision.base.errors import DataError, ParamsError
-from vision.base.files import read_json, write_text
+from vision.base.files import write_array
 from vision.base.sections import load_section, load_seed
 from vision.data.dataset import load_manifest, load_split
 from vision.models.pretrained import load_pretrained, load_pretrained_manifest
-from vision.report.figures import COLOURS, MARKERS, STYLE
+from vision.schema.averages import AverageParams
 from vision.schema.baselines import load_baseline
 from vision.schema.finetune import FinetuneParams
+from vision.schema.report import ModelsParams
 from vision.training.checkpoints import open_checkpoint
 
-RECIPES = {"whitened-cnn": "baselines", "tuned": "finetune", "paper": "finetune"}
 START = "tuned"  # whose weights paper starts from as well
-MINUTES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60)
 MOST_EPOCHS = 128
-NOTHING = "—"
-HOW = (
-    "Each recipe was trained for the epochs named below, its schedule stretched over them; seconds "
-    "are of training, validation included, from the first step to the last. At each number of "
-    "minutes stands, of the trainings of a recipe that end by then, the one with the highest "
-    "validation accuracy, by all views of the recipe; bold is the highest on validation. Test "
-    "accuracy is read after that choice. One seed each."
-)
-
-
-@dataclass(frozen=True)
-class Point:
-    """One finished training."""
-
-    recipe: str
-    epochs: int
-    minutes: float  # of training, validation included
-    val: float  # accuracy at the kept epoch, by all views of the recipe
-    test: float
 
 
 def load_stock() -> Stock:
@@ -95,137 +90,67 @@ def measure_minutes(folder: Path, limit: float, budget: Budget) -> None:
         limit: minutes that a training may take.
         budget: of this call.
     """
-    stock = load_stock()
-    conditions = describe_conditions(stock)
-    for missing in run_pieces(list_pieces(stock, folder, limit), folder, conditions, budget):
-        write_page(folder, conditions | {"commit": read_commit()}, missing)
+    study = Study(load_stock(), load_averages(), folder, limit)
+    conditions = describe_conditions(study.stock)
+    facts = conditions | {"commit": read_commit()}
+    missing = ["nothing was begun"]
+    for missing in run_pieces(list_pieces(study), folder, conditions, budget):
+        write_page(study, facts, missing)
+    if any(": not begun" in line or "were left" in line for line in missing):
+        return
+    if chosen := find_chosen(study):
+        for later in run_pieces(list_seeds(study, chosen), folder, conditions, budget):
+            write_page(study, facts, [*missing, *later])
 
 
-def list_pieces(stock: Stock, folder: Path, limit: float) -> list[Piece]:
-    """Return all trainings, the short ones first."""
+def load_averages() -> dict[str, AverageParams]:
+    """Return the averages of params.yaml that are of two recipes measured here."""
+    averages = load_section("models", ModelsParams).list_averages()
+    return {name: each for name, each in averages if {each.first, each.second} <= {*RECIPES}}
+
+
+def list_pieces(study: Study) -> list[Piece]:
+    """Return what the plain program takes, and all trainings, the short ones first."""
+    plain = f"plain-{PLAIN}"
+    pieces = [Piece(plain, plain, 0.0, lambda _: time_plain(PLAIN, study.stock))]
     powers = {2**power for power in range(MOST_EPOCHS.bit_length())}
-    lengths = sorted(powers | {recipe.epochs for recipe in stock.recipes.values()})
-    return [
-        Piece(
-            name := f"{recipe}-{epochs}",
-            name,
-            0.0,
-            partial(_train, recipe, epochs, stock, folder, limit),
-        )
-        for epochs in lengths
-        for recipe in stock.recipes
-    ]
+    lengths = sorted(powers | {recipe.epochs for recipe in study.stock.recipes.values()})
+    return pieces + [_plan(study, name, epochs) for epochs in lengths for name in RECIPES]
+
+
+def list_seeds(study: Study, chosen: Point) -> list[Piece]:
+    """Return the trainings of what was chosen with further seeds."""
+    first = load_seed()
+    seeds = range(first + 1, first + N_SEEDS)
+    recipes = list(zip(list_recipes(study, chosen.recipe), chosen.epochs, strict=True))
+    return [_plan(study, name, epochs, seed) for seed in seeds for name, epochs in recipes]
+
+
+def _plan(study: Study, recipe: str, epochs: int, seed: int | None = None) -> Piece:
+    name = name_piece(recipe, epochs, seed)
+    like = name_piece(recipe, epochs)
+    return Piece(name, like, 0.0, partial(_train, study, recipe, epochs, seed, name))
 
 
 def _train(
-    recipe: str, epochs: int, stock: Stock, folder: Path, limit: float, left: Left
+    study: Study, recipe: str, epochs: int, seed: int | None, name: str, left: Left
 ) -> dict[str, Any]:
     """Train, unless that takes too long by what fewer epochs took."""
-    shorter = [point for point in read_points(folder) if point.recipe == recipe]
-    expected = max((point.minutes / point.epochs for point in shorter), default=0.0) * epochs
-    if expected > limit:
-        raise OutOfTimeError(f"would take {expected:.0f} minutes, more than {limit:g}")
+    shorter = [point for point in read_points(study) if point.recipe == recipe]
+    expected = max((point.minutes / point.epochs[0] for point in shorter), default=0.0) * epochs
+    if expected > study.limit:
+        raise OutOfTimeError(f"would take {expected:.0f} minutes, more than {study.limit:g}")
     if expected > left() / 60:
         raise OutOfTimeError(f"would take {expected:.0f} minutes, {left() / 60:.0f} were left")
+    stock = study.stock
     changed = stock.recipes[recipe].model_copy(update={"epochs": epochs, "px_by_epoch": None})
     decisive = {"conditions": describe_conditions(stock), "params": changed.model_dump(mode="json")}
     texts = {key: json.dumps(value, sort_keys=True) for key, value in decisive.items()}
-    checkpoint = open_checkpoint(f"minutes-{recipe}-{epochs}", texts)
+    checkpoint = open_checkpoint(f"minutes-{name}", texts)
     own = replace(stock, recipes={recipe: changed})
-    return train(recipe, load_seed(), own, lambda _: checkpoint) | {"epochs": epochs}
 
+    def keep(subset: str, logits: np.ndarray) -> None:
+        write_array(locate_logits(study, name, subset), logits.astype(np.float32))
 
-def read_points(folder: Path) -> list[Point]:
-    """Return the finished trainings, the shortest first."""
-    pieces = [read_json(path)["figures"] for path in (folder / "pieces").glob("*.json")]
-    points = [
-        Point(
-            each["recipe"],
-            each["epochs"],
-            each["fit_seconds"] / 60,
-            each["accuracy"]["val"],
-            each["accuracy"]["test"],
-        )
-        for each in pieces
-    ]
-    return sorted(points, key=lambda point: point.minutes)
-
-
-def find_best(points: list[Point], minutes: float) -> Point | None:
-    """Return the training that validates best of those that end by then."""
-    done = [point for point in points if point.minutes <= minutes]
-    return max(done, key=lambda point: point.val, default=None)
-
-
-def write_page(folder: Path, conditions: dict[str, Any], missing: list[str]) -> None:
-    points = read_points(folder)
-    lines = [
-        "# Accuracy by minutes",
-        "",
-        *render_conditions({"conditions": conditions}),
-        "",
-        HOW,
-        "",
-    ]
-    lines += [*write_table(*tabulate(points)), "", "![Accuracy by minutes](minutes.png)", ""]
-    lines += ["## The trainings", "", *write_table(*list_trainings(points)), ""]
-    write_text(folder / "README.md", "\n".join([*lines, *render_missing(missing), ""]))
-    with style.context(["default", STYLE]):
-        draw(points).savefig(folder / "minutes.png", dpi=150)
-
-
-def tabulate(points: list[Point]) -> tuple[list[str], list[list[str]]]:
-    """Return heads and rows of a table: by minutes, what each recipe reaches, and the best."""
-    rows = []
-    for minutes in MINUTES:
-        found = {recipe: find_best(_of(points, recipe), minutes) for recipe in RECIPES}
-        best = find_best(points, minutes)
-        cells = [_show(point, point is best) for point in found.values()]
-        rows.append([str(minutes), *cells, best.recipe if best else NOTHING])
-    return ["minutes", *[f"{name}, val / test %" for name in RECIPES], "best"], rows
-
-
-def _show(point: Point | None, is_best: bool) -> str:
-    if point is None:
-        return NOTHING
-    epochs = f"{point.epochs} epoch{'s' * (point.epochs > 1)}"
-    text = f"{100 * point.val:.1f} / {100 * point.test:.1f}, {epochs}"
-    return f"**{text}**" if is_best else text
-
-
-def _of(points: list[Point], recipe: str) -> list[Point]:
-    return [point for point in points if point.recipe == recipe]
-
-
-def list_trainings(points: list[Point]) -> tuple[list[str], list[list[str]]]:
-    rows = [
-        [
-            point.recipe,
-            str(point.epochs),
-            f"{point.minutes:.1f}",
-            f"{100 * point.val:.2f}",
-            f"{100 * point.test:.2f}",
-        ]
-        for recipe in RECIPES
-        for point in _of(points, recipe)
-    ]
-    return ["recipe", "epochs", "minutes", "val %", "test %"], rows
-
-
-def draw(points: list[Point]) -> Figure:
-    """Draw a step for each training of a recipe that validates better than all shorter ones."""
-    figure = Figure(figsize=(8, 4))
-    axes = figure.subplots()
-    for recipe, colour, marker in zip(RECIPES, COLOURS, MARKERS, strict=False):
-        own = _of(points, recipe)
-        best = [find_best(own, point.minutes) for point in own]
-        heights = [100 * point.val for point in best if point]
-        x = [point.minutes for point in own]
-        y = [*heights, *heights[-1:]] or [math.nan]
-        (line,) = axes.step([*x, MINUTES[-1]], y, where="post", label=recipe)
-        line.set(color=colour, marker=marker, markevery=list(range(len(own))))
-    axes.set(xscale="log", xlabel="minutes of training, validation included")
-    axes.set(ylabel="validation accuracy (%)", xticks=MINUTES, xticklabels=map(str, MINUTES))
-    axes.minorticks_off()
-    axes.legend(frameon=False)
-    return figure
+    number = load_seed() if seed is None else seed
+    return train(recipe, number, own, lambda _: checkpoint, keep) | {"epochs": epochs}

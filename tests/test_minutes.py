@@ -1,5 +1,6 @@
 """Recipes are trained for longer and longer, and set side by side by the minutes that they take."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,34 @@ import pytest
 import yaml
 
 from benchmarks.gpu_plan import Budget
-from benchmarks.minutes import Point, draw, find_best, measure_minutes, tabulate
+from benchmarks.minutes import measure_minutes
+from benchmarks.minutes_page import draw, tabulate
+from benchmarks.minutes_points import RECIPES, Point, find_best
 from stages import download_weights
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import write_array, write_json
 from vision.training.loop import Trainer
 
 POINTS = [
-    Point("paper", 1, 0.9, 0.70, 0.69),
-    Point("whitened-cnn", 1, 1.5, 0.75, 0.74),
-    Point("whitened-cnn", 2, 2.9, 0.72, 0.73),
-    Point("tuned", 1, 4.0, 0.85, 0.84),
+    Point("paper", (1,), 0.9, 0.70, 0.69),
+    Point("whitened-cnn", (1,), 1.5, 0.75, 0.74),
+    Point("whitened-cnn", (2,), 2.9, 0.72, 0.73),
+    Point("tuned", (1,), 4.0, 0.85, 0.84),
+    Point("both", (1, 1), 5.5, 0.86, 0.88),
 ]
+NAMES = [*RECIPES, "both"]
 
 
 def test_the_best_is_what_validates_best_of_those_that_end_in_time() -> None:
     assert find_best(POINTS, 0.5) is None
     assert find_best(POINTS, 1) is POINTS[0]
     assert find_best(POINTS, 3) is POINTS[1]
-    assert find_best(POINTS, 60) is POINTS[3]
+    assert find_best(POINTS, 5) is POINTS[3]
+    assert find_best(POINTS, 60) is POINTS[4]
 
 
 def test_the_table_names_the_best_recipe_for_each_number_of_minutes() -> None:
-    heads, rows = tabulate(POINTS)
+    heads, rows = tabulate(POINTS, NAMES)
     by_minutes = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
     assert [by_minutes[minutes]["best"] for minutes in ("1", "2", "5")] == [
         "paper",
@@ -41,10 +47,11 @@ def test_the_table_names_the_best_recipe_for_each_number_of_minutes() -> None:
     assert by_minutes["3"]["whitened-cnn, val / test %"] == "**75.0 / 74.0, 1 epoch**"
     assert by_minutes["3"]["tuned, val / test %"] == "—"
     assert by_minutes["5"]["paper, val / test %"] == "70.0 / 69.0, 1 epoch"
+    assert by_minutes["7"]["both, val / test %"] == "**86.0 / 88.0, 1 + 1 epoch**"
 
 
 def test_the_plot_rises_only_where_a_training_is_better_than_all_shorter_ones() -> None:
-    (axes,) = draw(POINTS).axes
+    (axes,) = draw(POINTS, NAMES).axes
     lines = {line.get_label(): line for line in axes.lines}
     assert list(lines["whitened-cnn"].get_ydata()) == [75, 75, 75]
     assert list(lines["paper"].get_xdata()) == [0.9, 60]
@@ -57,6 +64,12 @@ PARAMS: dict[str, Any] = {
     "seed": 0,
     "baselines": {"whitened-cnn": PLAIN | FAST},
     "finetune": dict.fromkeys(("tuned", "paper"), PLAIN | RESNET),
+    "models": {
+        "baselines": ["whitened-cnn"],
+        "finetune": ["tuned", "paper"],
+        "averages": {"both": {"first": "tuned", "second": "whitened-cnn"}},
+        "evaluate": ["whitened-cnn", "tuned", "paper", "both"],
+    },
 }
 
 
@@ -78,6 +91,7 @@ def test_a_call_that_was_ended_goes_on_within_a_training(
 ) -> None:
     """One epoch of each of three recipes, two of the first: the second recipe's second is ended."""
     monkeypatch.setattr("benchmarks.minutes.MOST_EPOCHS", 2)
+    monkeypatch.setattr("benchmarks.minutes.time_plain", take_an_hour)
     validate, epochs = Trainer.validate, [0]
 
     def end(trainer: Trainer, *arguments: Any) -> Any:
@@ -94,12 +108,35 @@ def test_a_call_that_was_ended_goes_on_within_a_training(
     capsys.readouterr()
     measure(prepared)
     said = capsys.readouterr().out
-    assert "4 of 6 pieces were measured before" in said
+    assert "5 of 7 pieces were measured before" in said
     assert "going on after epoch 1/2" in said
     page = (prepared / "README.md").read_text()
     assert "Not measured" not in page
     assert all(f"| {name} | 2 |" in page for name in ("whitened-cnn", "tuned", "paper"))
     assert (prepared / "minutes.png").stat().st_size > 10_000
+    assert "A plain PyTorch program would take 60.0 minutes for the paper's recipe" in page
+    check_seeds(prepared, page)
+
+
+def check_seeds(folder: Path, page: str) -> None:
+    """What validates best of all was trained with two seeds more; where it is two, both were."""
+    name, epochs = re.findall(r"by then is (\S+), ([\d +]+) epoch", page)[0]
+    recipes = ["tuned", "whitened-cnn"] if name == "both" else [name]
+    pieces = {path.stem for path in (folder / "pieces").glob("*-seed-*.json")}
+    assert pieces == {
+        f"{recipe}-{count}-seed-{seed}"
+        for recipe, count in zip(recipes, epochs.split(" + "), strict=True)
+        for seed in (1, 2)
+    }
+    assert "The mean of 3 seeds is" in page
+
+
+def take_an_hour(*_: Any) -> dict[str, Any]:
+    return {"programs": [{"fit_seconds": 3600.0}, {"fit_seconds": 4000.0}]}
+
+
+def take_no_time(*_: Any) -> dict[str, Any]:
+    return {"programs": [{"fit_seconds": 0.0}]}
 
 
 def test_what_is_missing_is_named_with_the_stages_that_make_it(prepared: Path) -> None:
@@ -120,7 +157,9 @@ def test_a_training_that_would_take_too_long_is_left_out(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.minutes.MOST_EPOCHS", 2)
-    monkeypatch.setattr("benchmarks.minutes.RECIPES", {"whitened-cnn": "baselines"})
+    for module in ("minutes", "minutes_points", "minutes_page"):
+        monkeypatch.setattr(f"benchmarks.{module}.RECIPES", {"whitened-cnn": "baselines"})
+    monkeypatch.setattr("benchmarks.minutes.time_plain", take_no_time)
     measure(prepared, limit=1e-9)
     page = (prepared / "README.md").read_text()
     assert "| whitened-cnn | 1 |" in page
