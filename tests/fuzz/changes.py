@@ -59,7 +59,14 @@ PARAMS = (
     (f"{PAPER}.max_pool", "true false 1"),
     (f"{PAPER}.input_px", "null 24"),
 )
-MODELS = (["two-layer-fc"], ["paper"], ["two-layer-fc", "paper"], ["paper", "two-layer-fc"])
+BOTH = {"both": {"first": "paper", "second": "two-layer-fc"}}  # an average
+MODELS = (
+    ["two-layer-fc"],
+    ["paper"],
+    ["two-layer-fc", "paper"],
+    ["paper", "two-layer-fc"],
+    ["paper", "both", "two-layer-fc"],
+)
 # Code that says something else; most of it changes the bytes of an out.
 EDITS = (
     ("stages/split.py", '"per_class": counts}', '"per_class": counts, "more": 1}'),
@@ -121,7 +128,7 @@ def change_models(world: World, rng: random.Random) -> Change:
     models = {
         "baselines": [name for name in listed if name == "two-layer-fc"],
         "finetune": [name for name in listed if name == "paper"],
-        "averages": {},
+        "averages": BOTH if "both" in listed else {},
         "evaluate": listed,
     }
     set_value(world.project, "models", models)
