@@ -31,6 +31,7 @@ from vision.models.networks import (
     load_model,
     save_model,
 )
+from vision.report.charts import chart_curves
 from vision.report.runs import load_results
 from vision.schema.report import ModelsParams
 from vision.serving.export import export_onnx
@@ -58,7 +59,7 @@ MODELS: dict[str, Any] = {
         "both": {"first": "net", "second": "fc", "share": 0.75},
         "more": {"first": "both", "second": "fc"},
     },
-    "evaluate": ["fc", "net", "both", "more"],
+    "evaluate": ["both", "fc", "net", "more"],
 }
 
 
@@ -195,6 +196,10 @@ def check_report() -> None:
     assert "epochs" not in metrics["both"]
     assert metrics["both"]["trainings"] == 2  # the seeds that both models have
     assert read_json(Path("data/explanations/both/images.json"))["layer"] == "occlusion"
+    colours = {
+        line["name"]: line["colour"] for line in chart_curves(results, "loss")["views"][0]["series"]
+    }
+    assert colours == {"fc": 1, "net": 2}  # as in the charts that show the average, too
     curves = Path("reports/curves.csv").read_text()
     assert "fc," in curves
     assert "both" not in curves

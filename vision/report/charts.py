@@ -29,7 +29,9 @@ def chart_curves(results: Results, quantity: str) -> Chart:
     """Show `accuracy` or `loss` by epoch."""
     scale, unit = (100, "%") if quantity == "accuracy" else (1, "nats per image")
     series = []
-    for colour, run in enumerate(results.trained):
+    for colour, run in enumerate(results.runs):  # each has its colour in every chart
+        if run.members:
+            continue
         for subset, kind in (("train", "training"), ("val", "validation")):
             values = scale * run.history[f"{subset}_{quantity}"].to_numpy()
             points = _pair(run.history.epoch.to_numpy(), values)
