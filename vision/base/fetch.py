@@ -70,8 +70,7 @@ def fetch_official(official: Official) -> Fetched:
         SourceError: it cannot be had; names the reason and the ways out.
     """
     if mirror := read_variable(MIRROR):
-        if path := _find(mirror, official.name, official.digests):
-            verify(path, official.digests)
+        if path := _find_right(mirror, official.name, official.digests):
             return Fetched(path, official=True)
         for stand_in in official.stand_ins:
             if path := _find(mirror, stand_in, {}):
@@ -109,10 +108,8 @@ def fetch_near(url: str, digests: Digests) -> Path:
         SourceError: it cannot be had, or has other digests.
     """
     mirror = read_variable(MIRROR)
-    if mirror and (path := _find(mirror, name_of(url), digests, MAX_BYTES)):
-        verify(path, digests)
-        return path
-    return fetch(url, digests)
+    path = _find_right(mirror, name_of(url), digests, MAX_BYTES) if mirror else None
+    return path or fetch(url, digests)
 
 
 def verify(path: Path, digests: Digests) -> None:
@@ -150,6 +147,15 @@ def _fetch_at_source(official: Official) -> Path:
             f"{error}; connect to the network, set {MIRROR} to a folder or http(s) address that "
             f"has {official.name}, or set {official.way_out}"
         ) from None
+
+
+def _find_right(
+    mirror: str, name: str, digests: Digests, limit: int = OFFICIAL_MAX_BYTES
+) -> Path | None:
+    """Return the mirror's file of that name, if it has one; it must have the digests."""
+    if path := _find(mirror, name, digests, limit):
+        verify(path, digests)
+    return path
 
 
 def _find(mirror: str, name: str, digests: Digests, limit: int = OFFICIAL_MAX_BYTES) -> Path | None:

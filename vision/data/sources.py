@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 import vision.data.cifar10 as cifar10
 from vision.base.errors import SourceError
-from vision.base.fetch import Official, fetch, fetch_official
+from vision.base.fetch import Official, fetch_near, fetch_official
 from vision.base.files import sha256_of
 from vision.data.dataset import Subset
 from vision.data.decoding import Decoded, make_decoded
@@ -45,7 +45,7 @@ def _open_named(params: DataParams) -> RawImages:
         case "digits":
             return open_digits(image_px)
         case "images":
-            return open_user_images(fetch(str(source.url), source.digests), params)
+            return open_user_images(fetch_near(str(source.url), source.digests), params)
 
 
 def open_cifar10(official: Official, image_px: int) -> RawImages:

@@ -133,6 +133,19 @@ def test_an_archive_is_fetched_from_an_address(tmp_path: Path) -> None:
     assert raw.provenance["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+def test_behind_a_firewall_a_mirror_has_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = write_tar_gz(tmp_path / "pets.bin", PETS).read_bytes()
+    monkeypatch.setenv("PIPELINE_MIRROR", str(tmp_path))
+    sha256 = hashlib.sha256(content).hexdigest()
+    Path("pets.yaml").write_text(f"url: http://127.0.0.1:9/pets.bin\nsha256: {sha256}\n")
+    assert open_("pets.yaml").provenance["sha256"] == sha256
+    (tmp_path / "pets.bin").write_bytes(b"other")
+    with pytest.raises(ChecksumError, match="pets.bin has sha256 .*: remove or replace it"):
+        open_("pets.yaml")
+
+
 def test_an_archive_that_is_not_the_described_one_is_refused(tmp_path: Path) -> None:
     content = write_tar_gz(tmp_path / "pets.tgz", PETS).read_bytes()
     with serving(pets=content) as site:
