@@ -1,16 +1,19 @@
 """The front matter of the model card, which the Hugging Face Hub reads."""
 
+import re
 from typing import Any
 
 import yaml
 
-from vision.report.runs import Results
+from vision.report.runs import Results, Run
 from vision.report.words import describe_source
 
 LICENSE = "apache-2.0"  # the project's own, which the weights that it trains come under
-BASE_MODEL = "timm/resnet18.tv_in1k"  # torchvision's ImageNet weights of ResNet18, on the Hub
+TIMM = re.compile(r"timm/[^.]+\..+")  # with the tag of its weights, the Hub's own name
+# Architecture -> torchvision's ImageNet weights on the Hub.
+BASE_MODELS = {"resnet18": "timm/resnet18.tv_in1k"}
 DATA_SETS = {"cifar10": "uoft-cs/cifar10"}  # source -> its name on the Hub
-TAGS = ["image-classification", "resnet", "dvc", "prefect"]
+TAGS = ["image-classification", "dvc", "prefect"]
 
 
 def describe_for_hub(results: Results) -> str:
@@ -23,16 +26,24 @@ def describe_for_hub(results: Results) -> str:
         "license": LICENSE,
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",
-        "tags": [tag for tag in TAGS if tag != "resnet" or run.training["family"] == "finetune"],
+        "tags": [*TAGS, *["resnet"] * ("resnet" in run.training["architecture"])],
         "metrics": ["accuracy", "f1"],
     }
     if source in DATA_SETS:
         facts["datasets"] = [DATA_SETS[source]]
-    if (run.training["pretrained"] or {}).get("weights") == "imagenet":
-        facts["base_model"] = BASE_MODEL
+    if base := _find_base(run):
+        facts["base_model"] = base
         facts["base_model_relation"] = "finetune"
     facts["model-index"] = [{"name": run.name, "results": [_describe_result(results)]}]
     return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _find_base(run: Run) -> str | None:
+    """Return the model of the Hub that a training started from, where the Hub has it."""
+    if (run.training["pretrained"] or {}).get("weights") != "imagenet":
+        return None
+    architecture = str(run.training["architecture"])
+    return architecture if TIMM.fullmatch(architecture) else BASE_MODELS.get(architecture)
 
 
 def _describe_result(results: Results) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def test_behind_a_firewall_a_mirror_has_the_archive(
     Path("pets.yaml").write_text(f"url: http://127.0.0.1:9/pets.bin\nsha256: {sha256}\n")
     assert open_("pets.yaml").provenance["sha256"] == sha256
     (tmp_path / "pets.bin").write_bytes(b"other")
-    with pytest.raises(ChecksumError, match="pets.bin has sha256 .*: remove or replace it"):
+    with pytest.raises(ChecksumError, match=r"pets\.bin has sha256 .*: remove or replace it"):
         open_("pets.yaml")
 
 

@@ -580,6 +580,25 @@ def test_what_the_hub_does_not_have_is_not_named(tmp_path, monkeypatch):
     assert facts["model-index"][0]["results"][0]["dataset"]["type"] == "folder"
 
 
+@pytest.mark.parametrize(
+    ("architecture", "base", "is_resnet"),
+    [
+        ("convnext_tiny", None, False),
+        ("resnet50", None, True),
+        ("timm/resnet18.a1_in1k", "timm/resnet18.a1_in1k", True),
+        ("timm/convnextv2_nano", None, False),  # of several weights the Hub has each by its tag
+    ],
+)
+def test_the_hub_is_told_no_other_base_model_than_the_run_has(
+    tmp_path, monkeypatch, architecture, base, is_resnet
+):
+    results = load(tmp_path, monkeypatch, models={"paper": 0.8})
+    results.best.training["architecture"] = architecture
+    facts = yaml.safe_load(render_model_card(results).split("---\n", 2)[1])
+    assert facts.get("base_model") == base
+    assert ("resnet" in facts["tags"]) is is_resnet
+
+
 def test_of_many_classes_markdown_lists_the_weakest_and_the_page_all(tmp_path, monkeypatch):
     classes = tuple(f"class {number}" for number in range(60))
     results = load(tmp_path, monkeypatch, classes=classes, models={"paper": 0.8}, n_test=240)
