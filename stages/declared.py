@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from vision.base.errors import ParamsError
 from vision.base.fingerprint import digest_path, digest_value, sketch_path
-from vision.base.params import get_value, read_params, read_yaml
+from vision.base.params import get_value, list_stages, read_params, read_yaml
 
 DVC_FILE = Path("dvc.yaml")
-FOREACH, DO = "foreach", "do"  # keys of a stage that runs once for each item of a mapping
+FOREACH = "foreach"  # key of a stage that runs once for each item of a mapping
 FIELD = re.compile(r"\$\{([^}]+)\}")  # ${data.source}
 
 
@@ -63,14 +63,12 @@ def read_stage(stage: str) -> dict[str, Any]:
     Raises:
         ParamsError: dvc.yaml has no such stage, or cannot be read.
     """
-    content = read_yaml(DVC_FILE)
-    stages = content.get("stages") if isinstance(content, dict) else None
-    if not isinstance(stages, dict) or not isinstance(stages.get(stage), dict):
-        names = ", ".join(stages) if isinstance(stages, dict) else "none"
-        raise ParamsError(f"{DVC_FILE} has no stage {stage!r}; it has {names}")
-    entry = dict(stages[stage])
-    each: dict[str, Any] = entry.pop(DO, {})
-    return entry | each
+    stages = list_stages(read_yaml(DVC_FILE))
+    if stage not in stages:
+        raise ParamsError(
+            f"{DVC_FILE} has no stage {stage!r}; it has {', '.join(stages) or 'none'}"
+        )
+    return stages[stage]
 
 
 def list_outs(entry: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stages.declared import DVC_FILE, list_outs, read_declared
 from vision.base.kept import remove
-from vision.base.params import read_params, read_yaml
+from vision.base.params import list_stages, read_params, read_yaml
 
 
 def remove_unlisted(stage: str, name: str = "") -> None:
@@ -31,6 +31,6 @@ def _list_models() -> list[str]:
 
 def _find_shared() -> set[str]:
     """Return the folders in which each member of a matrix has an out."""
-    stages = read_yaml(DVC_FILE)["stages"].values()
+    stages = list_stages(read_yaml(DVC_FILE)).values()
     outs = (out for stage in stages for out in list_outs(stage))
     return {out.rpartition("/")[0] for out in outs if "${item." in out}

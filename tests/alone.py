@@ -10,10 +10,9 @@ from typing import Any
 import yaml
 
 from tests.projects import ROOT, SMALL, run
-from vision.base.params import get_value, read_params
+from vision.base.params import get_value, list_stages, read_params
 
-READ: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-STAGES = {name: entry | entry.get("do", {}) for name, entry in READ.items()}
+STAGES = list_stages(yaml.safe_load((ROOT / "dvc.yaml").read_text()))
 FOOT = re.compile(rb"<footer>.*</footer>", re.DOTALL)  # of the page: when and on which commit
 
 

@@ -2,17 +2,16 @@
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from flows.commands.deps import write_deps
 from tests.projects import ROOT
+from vision.base.params import list_stages
 
 TEXT = (ROOT / "dvc.yaml").read_text()
-READ: dict[str, Any] = yaml.safe_load(TEXT)["stages"]
-STAGES = {name: entry | entry.get("do", {}) for name, entry in READ.items()}
+STAGES = list_stages(yaml.safe_load(TEXT))
 MEMBER = {"matrix": "${item.model}", "foreach": "${key}"}  # what stands for the name of each
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from flows.engine.imports import find_code
 from vision.base.files import write_text
+from vision.base.params import list_stages
 
 DVC_FILE = Path("dvc.yaml")
 HEAD = re.compile(r"(# Stages, as `make deps` lists them:\n).*?(# end of stages\n)", re.DOTALL)
@@ -40,8 +41,7 @@ def write_deps(text: str, root: Path = Path()) -> str:
         text: dvc.yaml; behind `# code`, up to the end of the list, stands what is written anew.
         root: the project, whose files the imports name.
     """
-    stages = yaml.safe_load(text)["stages"]
-    stages = {name: stage.get("do", stage) for name, stage in stages.items()}  # of a foreach
+    stages = list_stages(yaml.safe_load(text))
     rows = "".join(f"#   {name:<18}{stage['desc']}\n" for name, stage in stages.items())
     text = HEAD.sub(lambda match: match[1] + rows + match[2], text)
 

@@ -8,7 +8,7 @@ from flows.engine.merges import check_merged
 from flows.engine.overrides import apply_overrides
 from flows.engine.settings import check_params
 from vision.base.errors import ParamsError
-from vision.base.params import PARAMS_FILE, read_params, read_yaml
+from vision.base.params import PARAMS_FILE, list_stages, read_params, read_yaml
 
 DVC_FILE = Path("dvc.yaml")
 
@@ -34,9 +34,7 @@ def check_run(
 
 def check_targets(root: Path, targets: Sequence[str]) -> None:
     """Raise ParamsError unless dvc.yaml has the stage of each target."""
-    content = read_yaml(root / DVC_FILE) if targets else {}
-    stages = content.get("stages") if isinstance(content, dict) else None
-    names = list(stages) if isinstance(stages, dict) else []
+    names = list(list_stages(read_yaml(root / DVC_FILE))) if targets else []
     for target in targets:
         if target.partition("@")[0] not in names:
             raise ParamsError(f"there is no stage {target!r}; there are {', '.join(names)}")

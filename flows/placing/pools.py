@@ -12,7 +12,7 @@ from flows.engine.checks import DVC_FILE
 from flows.orchestration.server import limit_gpu_stages, read_gpu_slots
 from flows.placing.gpus import COUNT
 from flows.placing.places import HOME, POOL
-from vision.base.params import read_yaml
+from vision.base.params import list_stages, read_yaml
 
 FLOW = "stage"
 ENTRYPOINT = "flows.placing.worker.stage"
@@ -35,7 +35,7 @@ def register_pools(pools: Sequence[str] = (), gpus: int | None = None) -> None:
 
 def list_pools(root: Path = Path()) -> list[str]:
     """Return the pools that dvc.yaml names."""
-    stages = read_yaml(root / DVC_FILE).get("stages") or {}
+    stages = list_stages(read_yaml(root / DVC_FILE))
     named = [
         ((stage.get("meta") or {}).get("prefect") or {}).get(POOL) for stage in stages.values()
     ]

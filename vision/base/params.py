@@ -46,6 +46,20 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     return params
 
 
+def list_stages(content: Any) -> dict[str, dict[str, Any]]:
+    """Return the stages of what dvc.yaml holds, by name.
+
+    What a stage says under `do`, for each item of its `foreach`, stands beside the rest.
+    """
+    stages = content.get("stages") if isinstance(content, dict) else None
+    found = {}
+    for name, entry in stages.items() if isinstance(stages, dict) else ():
+        if isinstance(entry, dict):
+            each = entry.get("do")
+            found[name] = entry | each if isinstance(each, dict) else entry
+    return found
+
+
 def get_value(params: dict[str, Any], key: str) -> Any:
     """Return the value of a dotted key, such as `finetune.paper.learning_rate`."""
     value: Any = params

@@ -24,7 +24,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "seed": ("abc", "seed is 'abc': input should be a valid integer"),
     "data.source": ("nowhere", "data.source is 'nowhere', which does not exist"),
     "split.val_fraction": (7, "split.val_fraction is 7: input should be less than 1"),
-    "models.finetune": (["paper"], "models: evaluate must list "),
+    "models.finetune": (["paper", "tuned", "large"], "models: evaluate must list "),
     "baselines.two-layer-fc.architecture": ([1], "architecture is [1]; choose from"),
     "finetune.paper.optimizer": ("adamx", "finetune.paper.optimizer is 'adamx'"),
     "finetune.large.epochs": (4, "px_by_epoch names 8 sizes for 4 epochs"),
