@@ -1,8 +1,8 @@
-"""What changed among the photos of a folder since `download` last stored them."""
+"""What changed among photos since `download` last stored them, and what is decoded already."""
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,30 @@ from dvc.stage import PipelineStage
 from flows.engine.forecast import find_cached, list_folder
 from vision.base.errors import PipelineError
 from vision.base.files import read_json
+from vision.base.sections import check_section
 from vision.data.dataset import FILES, MANIFEST, RAW_DIR
+from vision.data.described import list_parts
+from vision.data.parts import digest_code, find_kept, name_part, read_listing
 from vision.data.surveys import show
 from vision.data.trees import open_labelled_tree, open_tree
 from vision.schema.data import DataParams
+
+
+def describe_parts(deps: Iterable[str], params: Mapping[str, Any], root: Path, kept: Path) -> str:
+    """Say how many archives of a source of several are decoded already; "" of other sources.
+
+    Args:
+        deps: of `download`.
+        root: where its code and the source are.
+        kept: the project, below which results are kept.
+    """
+    data = check_section("data", params["data"], DataParams)
+    if not (parts := list_parts(data, root)):
+        return ""
+    code = digest_code(deps, root)
+    places = [find_kept(name_part(part, data, code), kept) for part in parts]
+    n_there = sum(1 for place in places if place and read_listing(place))
+    return f"{n_there} of {len(parts)} parts are decoded already"
 
 
 class Photo(NamedTuple):

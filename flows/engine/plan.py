@@ -44,7 +44,7 @@ from flows.engine.work import Work, count_work, find_work
 from vision.base.errors import PipelineError
 from vision.base.fingerprint import MISSING
 from vision.base.memory import name_knobs
-from vision.base.params import PARAMS_FILE, flatten, get_value, read_params
+from vision.base.params import PARAMS_FILE, flatten, get_value, read_params, read_yaml
 
 Verdict = Literal["cached", "restore", "run", "maybe"]
 READING = threading.Lock()  # DVC's project: its objects are not made for threads
@@ -167,7 +167,7 @@ class _Planner:
         return PlannedStage(
             name=_name(stage),
             verdict=verdict,
-            reasons=tuple(view.explain(verdict)),
+            reasons=(*view.explain(verdict), *self._describe_parts(view, verdict)),
             upstream=tuple(map(_name, upstream)),
             meta=(stage.meta or {}).get("prefect", {}),
             epochs=work.epochs,
@@ -244,6 +244,17 @@ class _Planner:
         from flows.engine.photos import describe_photos  # what reads images takes time to load
 
         return describe_photos(stage, dep, self.params, self.root)
+
+    def _describe_parts(self, view: "_View", verdict: Verdict) -> list[str]:
+        """Say of `download` what of a source in several archives it need not decode."""
+        source = view.params.get("data", {}).get("source", "")
+        if verdict != "run" or not str(source).endswith((".yaml", ".yml")):
+            return []
+        if not (read_yaml(self.root / source) or {}).get("parts"):
+            return []
+        from flows.engine.photos import describe_parts  # what reads images takes time to load
+
+        return [describe_parts(view.hashes, self.params, self.root, self.kept)]
 
     def _read(self, dep: ParamsDependency) -> dict[str, Any]:
         return {key: get_value(self.params, key) for key in dep.params}

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import yaml
 
+from flows.engine.plan import make_plan
 from flows.engine.repro import StageFailedError
 from flows.placing.objects import open_store
 from flows.placing.orders import Order
@@ -19,6 +20,7 @@ from flows.placing.pools import register_pools
 from tests.flows.placing.conftest import POOL, ending, read_runs, run, start_worker
 from tests.flows.toy import dvc, git, wait_until
 from tests.projects import commit, copy_code, set_value
+from tests.projects import run as run_command
 from tests.vision.base.servers import Site, serving
 from tests.vision.data.pictures import encode, paint, write_folder, write_tar_gz
 from vision.data.parts import FILES
@@ -77,6 +79,18 @@ def site(home: Path) -> Iterator[Site]:
         ]
         (home / "sources/pets.yaml").write_text(yaml.safe_dump({"parts": listed}))
         yield site
+
+
+@pytest.mark.usefixtures("site", "warm_python")
+def test_the_plan_says_how_many_parts_are_decoded_already(home: Path) -> None:
+    def read_reasons() -> tuple[str, ...]:
+        return next(stage.reasons for stage in make_plan() if stage.name == "download")
+
+    assert read_reasons()[-1] == "0 of 2 parts are decoded already"
+    run_command(home, "python", "-m", "stages.part", "1")
+    assert read_reasons()[-1] == "1 of 2 parts are decoded already"
+    set_value(home, "data.image_px", PX + 1)
+    assert read_reasons()[-1] == "0 of 2 parts are decoded already"
 
 
 def kill_second_part(site: Site) -> None:
