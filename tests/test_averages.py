@@ -196,6 +196,7 @@ def check_report() -> None:
     assert "epochs" not in metrics["both"]
     assert metrics["both"]["trainings"] == 2  # the seeds that both models have
     assert read_json(Path("data/explanations/both/images.json"))["layer"] == "occlusion"
+    assert "Where both looks, by what covering each part" in report
     colours = {
         line["name"]: line["colour"] for line in chart_curves(results, "loss")["views"][0]["series"]
     }

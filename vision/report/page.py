@@ -148,9 +148,12 @@ TWINS_FOUND = (
     "stand in params.yaml. Where an image has little detail, or was shifted or mirrored, a "
     "near-duplicate is missed. None was left out of any other figure."
 )
+GRAD_CAM = "by Grad-CAM (Selvaraju et al., 2017, by captum) at {}"  # a layer
+COVERING = "by what covering each part of the image takes away (Zeiler and Fergus, 2014, by captum)"
+OCCLUSION = "occlusion"  # in place of a layer, as vision/evaluation/attention.py has it
 ATTENTION = (
-    "Grad-CAM (Selvaraju et al., 2017, by captum): bright places speak for the predicted class. Of "
-    "the right predictions, the surest of each class; of the wrong ones, the surest"
+    "Where {model} looks, {maps}: bright places speak for the predicted class. Of the right "
+    "predictions, the surest of each class; of the wrong ones, the surest"
 )
 TRAINING_FIGURES = (
     "Training figures are running means over an epoch, taken while the net still learns, on "
@@ -361,6 +364,12 @@ def _build_comparison(results: Results) -> list[Section]:
     return [Section("Differences", blocks)] if blocks else []
 
 
+def describe_attention(run: Run) -> str:
+    layer = run.explained["layer"]
+    maps = COVERING if layer == OCCLUSION else GRAD_CAM.format(layer)
+    return ATTENTION.format(model=run.label, maps=maps)
+
+
 def _build_calibration(results: Results) -> Section:
     names = join(run.name for run in results.runs)
     picture = Picture(
@@ -493,7 +502,7 @@ def _build_model(results: Results, run: Run, params: PlotParams) -> Section:
     if len(run.maps):
         attention = Picture(
             file=f"attention-{run.name}.png",
-            caption=f"Where {run.label} looks, at {run.explained['layer']}. {ATTENTION}",
+            caption=describe_attention(run),
             alt="Images under heat maps, some predicted right and some wrong.",
             marks=results.mark(run),
         )
