@@ -30,7 +30,7 @@ HOW = (
     "decide together, by the mean of their logits, they are those of both. At each number of "
     "minutes stands, of the trainings that end by then, the one with the highest validation "
     "accuracy, by all views of the recipe; bold is the highest on validation. Test accuracy is "
-    "read after that choice. One seed each."
+    "read after that choice. In tables and plot one seed each."
 )
 
 

@@ -27,8 +27,7 @@ class Point:
 
     @property
     def words(self) -> str:
-        last = self.epochs[-1]
-        return f"{' + '.join(map(str, self.epochs))} epoch{'s' * (last > 1)}"
+        return f"{' + '.join(map(str, self.epochs))} epoch{'s' * (sum(self.epochs) > 1)}"
 
 
 @dataclass(frozen=True)

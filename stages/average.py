@@ -5,12 +5,14 @@ their weights side by side, and data/training/NAME/summary.json.
 Run: python -m stages average tuned-whitened
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vision.base.errors import ParamsError
 from vision.base.files import read_json, write_json
-from vision.base.sections import load_section
+from vision.base.params import read_params
+from vision.base.sections import check_section, load_section
 from vision.models.networks import (
     AVERAGE,
     describe_average,
@@ -18,6 +20,7 @@ from vision.models.networks import (
     save_model,
 )
 from vision.schema.averages import AverageParams
+from vision.schema.report import ModelsParams
 
 MODELS_DIR = Path("data/models")
 TRAINING_DIR = Path("data/training")
@@ -27,6 +30,7 @@ SEEDS = "seed-*.safetensors"  # of further trainings
 
 def main(name: str) -> None:
     params = load_section(f"models.averages.{name}", AverageParams)
+    check_listed()
     members = [params.first, params.second]
     shares = [params.share, 1 - params.share]
     for old in (MODELS_DIR / name).glob(SEEDS):
@@ -35,6 +39,17 @@ def main(name: str) -> None:
         join_models([MODELS_DIR / member / file for member in members], shares, name, file)
     summaries = [read_json(TRAINING_DIR / member / "summary.json") for member in members]
     write_json(TRAINING_DIR / name / "summary.json", summarise(params, summaries))
+
+
+def check_listed() -> None:
+    """Raise ParamsError where `models` names a model that nothing trains any more.
+
+    What it left would be taken for a result of today's params. A stage that is tried by itself has
+    no list of them.
+    """
+    models = read_params()["models"]
+    if "evaluate" in models:
+        check_section("models", models, ModelsParams)
 
 
 def list_files(members: list[str]) -> list[str]:
@@ -64,7 +79,6 @@ def join_models(paths: list[Path], shares: list[float], name: str, file: str) ->
 
 def summarise(params: AverageParams, summaries: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what the report says of the average in place of a training."""
-    pretrained = (summary["pretrained"] for summary in summaries)
     recipe: dict[str, Any] = params.model_dump(mode="json")
     if not all(summary["recipe"].get("deterministic", True) for summary in summaries):
         recipe["deterministic"] = False
@@ -73,7 +87,14 @@ def summarise(params: AverageParams, summaries: list[dict[str, Any]]) -> dict[st
         "family": "averages",
         "members": [params.first, params.second],
         "parameters": sum(summary["parameters"] for summary in summaries),
-        "pretrained": next(filter(None, pretrained), None),
+        "pretrained": choose_pretrained(summary["pretrained"] for summary in summaries),
         "recipe": recipe,
         "seed": summaries[0]["seed"],
     }
+
+
+def choose_pretrained(manifests: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Return from what weights the models started: of several, the least to be relied on."""
+    started = [each for each in manifests if each and each["weights"] != "none"]
+    stand_ins = [each for each in started if each["weights"] == "imagenet" and not each["official"]]
+    return next(iter([*stand_ins, *started]), None)

@@ -7,7 +7,7 @@ data/confusions/NAME.csv; and, with seconds that differ between equal runs, data
 Run: python -m stages evaluate paper
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from vision.evaluation.cost import measure_cost
 from vision.evaluation.metrics import measure
 from vision.evaluation.probabilities import check_finite
 from vision.models.inference import Classifier, predict_logits, prepare_device
-from vision.models.networks import ModelSpec, load_model
+from vision.models.networks import ModelSpec, change_spec, load_model
 from vision.schema.evaluate import EvaluateParams
 
 MODELS_DIR = Path("data/models")
@@ -61,7 +61,7 @@ def main(name: str) -> None:
         describe_temperature(name, fit_temperature(val_logits, val.get_labels())),
     )
     write_rows(CONFUSIONS_DIR / f"{name}.csv", name_predictions(test, logits))
-    most = replace(spec, test_views_below=0.0)  # views for all images, whichever are asked for
+    most = change_spec(spec, test_views_below=0.0)  # views for all images, whichever are asked for
     cost = measure_cost(MODELS_DIR / name / "best.safetensors", Classifier(best, most).eval())
     write_json(COSTS_DIR / f"{name}.json", cost)
 

@@ -1,5 +1,6 @@
 """Two trained models that decide together, from params.yaml to the report, predict and export."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from flows.commands import demo
 from flows.engine.choices import check_metric
+from flows.engine.overrides import apply_overrides
 from flows.engine.settings import find_problems
 from stages import average
 from tests.alone import run_alone
@@ -23,16 +26,17 @@ from vision.base.params import read_params
 from vision.base.sections import check_section
 from vision.evaluation import cost
 from vision.models.averages import Average
-from vision.models.inference import Classifier, predict_logits
+from vision.models.inference import predict_logits
 from vision.models.networks import (
     ModelSpec,
     build_model,
-    describe_average,
+    change_spec,
     load_model,
     save_model,
 )
 from vision.report.charts import chart_curves
-from vision.report.runs import load_results
+from vision.report.page import render_model_card
+from vision.report.runs import Results, load_results
 from vision.schema.report import ModelsParams
 from vision.serving.export import export_onnx
 from vision.serving.prediction import Predictor
@@ -89,20 +93,38 @@ def test_the_logits_are_the_mean_of_those_of_each_network_fed_its_own_way(worksp
     assert np.abs(found - alone[0]).max() > 1e-2
 
 
-def test_it_looks_at_every_view_that_one_of_them_looks_at() -> None:
-    flipping = ModelSpec(**vars(FC) | {"test_flip": True, "test_views_below": 0.5})
+@pytest.mark.parametrize("below", [0.0, 0.5])
+def test_each_network_is_judged_by_its_own_views_in_its_own_precision(
+    workspace: Path, below: float
+) -> None:
+    data = make_image_set(5)
+    flipping = ModelSpec(**vars(FC) | {"test_flip": True, "test_views_below": below})
     shifting = ModelSpec(**vars(LARGER) | {"test_shift_px": 2, "precision": "bf16"})
-    spec = describe_average([flipping, shifting], [0.5, 0.5])
-    assert (spec.test_flip, spec.test_shift_px, spec.test_views_below) == (True, 2, 0.0)
-    assert spec.precision == "fp32"
-    assert describe_average([shifting, shifting], [0.5, 0.5]).precision == "bf16"
-    model = build_model(spec)
-    images = torch.from_numpy(np.asarray(make_image_set(2).images))
-    views = list(Classifier(model, spec)._get_views(images))
-    assert len(views) == 6
-    with torch.inference_mode():
-        mean = torch.stack([model.eval()(view) for view in views]).mean(0)
-        assert torch.allclose(Classifier(model, spec).eval()(images), mean, atol=1e-5)
+    path = join(workspace, flipping, shifting)
+    model, spec = load_model(path)
+    alone = [
+        predict_logits(*load_model(workspace / f"data/models/{n}/best.safetensors"), data, 4, "")
+        for n in (0, 1)
+    ]
+    found = predict_logits(model, spec, data, 4, "")
+    assert np.abs(found - (alone[0] + alone[1]) / 2).max() < 1e-6
+    exact = predict_logits(model, change_spec(spec, precision="fp32"), data, 4, "")
+    assert 0 < np.abs(found - exact).max() < 0.1
+    facts = export_onnx(path, workspace / "both.onnx")
+    assert facts["largest_difference"] < 1e-5
+    assert [views["count"] for views in facts["views"]["mean_of"]] == [2, 3]
+
+
+def test_what_it_rests_on_is_what_the_less_reliable_network_rests_on() -> None:
+    none = {"weights": "none", "official": True}
+    official = {"weights": "imagenet", "official": True}
+    stand_in = {"weights": "imagenet", "official": False}
+    mine = {"weights": "mine.pth", "official": False}
+    for others in ([none], [official], [mine], [None], [none, official, mine]):
+        assert average.choose_pretrained([stand_in, *others]) is stand_in
+        assert average.choose_pretrained([*others, stand_in]) is stand_in
+    assert average.choose_pretrained([none, official]) is official
+    assert average.choose_pretrained([None, none]) is None
 
 
 def test_networks_of_other_classes_are_one_line(workspace: Path) -> None:
@@ -136,6 +158,51 @@ def test_params_of_before_there_were_averages_say_what_to_write() -> None:
     assert list(find_problems(params, ROOT)) == [
         "models.averages is missing from params.yaml: write averages: {}"
     ]
+
+
+@pytest.mark.parametrize("section", ["baselines", "finetune"])
+def test_an_average_does_not_take_the_name_of_a_recipe_that_is_not_listed(section: str) -> None:
+    params = read_params(ROOT / "params.yaml")
+    name = {"baselines": "whitened-wide", "finetune": "large"}[section]
+    params["models"]["averages"][name] = {"first": "tuned", "second": "paper"}
+    params["models"]["evaluate"].append(name)
+    assert list(find_problems(params, ROOT)) == [
+        f"models.averages.{name} has the name of {section}.{name}"
+    ]
+
+
+def test_a_share_is_set_whether_params_has_it_or_not() -> None:
+    params = read_params(ROOT / "params.yaml")
+    apply_overrides(params, {"models.averages.tuned-whitened.share": 0.7})
+    assert params["models"]["averages"]["tuned-whitened"]["share"] == 0.7
+    with pytest.raises(ParamsError, match=r"shre is unknown; .* has first, second, share"):
+        apply_overrides(params, {"models.averages.tuned-whitened.shre": 0.7})
+
+
+def test_the_demo_runs_whatever_models_params_has() -> None:
+    def narrow(params: dict[str, Any]) -> None:
+        params["models"]["averages"] = {}
+        params["models"]["evaluate"].remove("tuned-whitened")
+
+    def widen(params: dict[str, Any]) -> None:
+        params["models"]["averages"]["more"] = {"first": "paper", "second": "tuned"}
+        params["models"]["finetune"].append("large")
+        params["models"]["evaluate"] += ["large", "more"]
+
+    for change in (narrow, widen, lambda params: None):
+        params = read_params(ROOT / "params.yaml")
+        change(params)
+        apply_overrides(params, demo.OVERRIDES)
+        assert list(find_problems(params, ROOT)) == []
+        assert params["models"]["averages"] == {}
+
+
+def test_no_sweep_chooses_by_what_an_average_has_not() -> None:
+    params = read_params(ROOT / "params.yaml")
+    check_metric("models.tuned.train_accuracy", params, ROOT)
+    check_metric("models.tuned-whitened.val_accuracy", params, ROOT)
+    with pytest.raises(ParamsError, match=r"no metric models\.tuned-whitened\.train_accuracy"):
+        check_metric("models.tuned-whitened.train_accuracy", params, ROOT)
 
 
 def test_a_sweep_may_choose_by_the_mean_over_seeds_where_both_models_have_several() -> None:
@@ -187,7 +254,7 @@ def check_report() -> None:
     results = load_results(ModelsParams(**MODELS))
     runs = {run.name: run for run in results.runs}
     seconds = {name: run.timing["train_seconds"] for name, run in runs.items()}
-    assert seconds["more"] == pytest.approx(seconds["net"] + 2 * seconds["fc"])
+    assert seconds["more"] == seconds["both"] == pytest.approx(seconds["net"] + seconds["fc"])
     rows = [line for line in report.splitlines() if line.startswith("| both |")]
     assert any(line.count("| –") == 3 for line in rows)  # train accuracy, kept epoch, epochs
     assert "| Hardware of both | as those of net and fc |" in report
@@ -197,6 +264,7 @@ def check_report() -> None:
     assert metrics["both"]["trainings"] == 2  # the seeds that both models have
     assert read_json(Path("data/explanations/both/images.json"))["layer"] == "occlusion"
     assert "Where both looks, by what covering each part" in report
+    check_card(replace(results, runs=[runs["both"]] + [runs[name] for name in ("fc", "net")]))
     colours = {
         line["name"]: line["colour"] for line in chart_curves(results, "loss")["views"][0]["series"]
     }
@@ -204,6 +272,32 @@ def check_report() -> None:
     curves = Path("reports/curves.csv").read_text()
     assert "fc," in curves
     assert "both" not in curves
+
+
+def check_card(results: Results) -> None:
+    """It stands alone: what it says of both networks is in it."""
+    card = render_model_card(results)
+    if results.best.name == "both":
+        assert "the mean of net (resnet18, 32 x 32 pixels) and fc (two-layer-fc, 16 x 16" in card
+        assert "- **Initial weights of net:** drawn at random\n" in card
+        assert "| Parameter | net | fc |\n|:---|:---|:---|\n" in card
+        assert "The logits of both are the mean of those of two: 75.0 % of net and 25.0 %" in card
+        assert " s of training net on " in card
+    assert all(line.count("- **") <= line.startswith("- **") for line in card.splitlines())
+
+
+@pytest.mark.slow
+def test_a_member_that_is_no_longer_trained_is_no_result_of_today(changed: Path) -> None:
+    models = read_params(changed / "params.yaml")["models"]
+    models["averages"] = {"both": {"first": "paper", "second": "two-layer-fc"}}
+    models["baselines"].remove("two-layer-fc")
+    models["evaluate"].remove("two-layer-fc")
+    models["evaluate"].append("both")
+    set_value(changed, "models", models)
+    for _ in range(2):
+        with pytest.raises(AssertionError, match=r"averages\.both names 'two-layer-fc', not"):
+            repro(changed)
+    assert (changed / "data/training/two-layer-fc").exists()
 
 
 @pytest.mark.slow

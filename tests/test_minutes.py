@@ -47,7 +47,7 @@ def test_the_table_names_the_best_recipe_for_each_number_of_minutes() -> None:
     assert by_minutes["3"]["whitened-cnn, val / test %"] == "**75.0 / 74.0, 1 epoch**"
     assert by_minutes["3"]["tuned, val / test %"] == "—"
     assert by_minutes["5"]["paper, val / test %"] == "70.0 / 69.0, 1 epoch"
-    assert by_minutes["7"]["both, val / test %"] == "**86.0 / 88.0, 1 + 1 epoch**"
+    assert by_minutes["7"]["both, val / test %"] == "**86.0 / 88.0, 1 + 1 epochs**"
 
 
 def test_the_plot_rises_only_where_a_training_is_better_than_all_shorter_ones() -> None:

@@ -6,6 +6,7 @@ Nothing is downloaded, and the results in your own tree stay as they are.
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -14,9 +15,11 @@ from flows.engine.tree import make_tree, run_dvc
 from vision.base.errors import PipelineError
 
 TREE = Path("demo")
-OVERRIDES = {
+OVERRIDES: dict[str, Any] = {
     "models.baselines": ["two-layer-fc", "three-layer-cnn"],
-    "~models.averages.tuned-whitened": None,
+    "models.finetune": ["paper", "tuned"],
+    "~models.averages": None,
+    "+models.averages": {},
     "models.evaluate": ["two-layer-fc", "three-layer-cnn", "paper", "tuned"],
     "data.source": "sources/digits.yaml",
     "baselines.two-layer-fc.epochs": 6,

@@ -197,7 +197,7 @@ def check_metric(metric: str, params: Mapping[str, Any], root: Path, chooses: bo
         raise ParamsError(
             f"there is no metric {metric}: write models.NAME.val_accuracy, NAME one of {names}"
         )
-    known, (plain, mean, _) = _list_fields(root, chooses), field.partition("_mean")
+    known, (plain, mean, _) = _list_fields(name, root, chooses), field.partition("_mean")
     if known and field not in known and plain not in known:
         raise ParamsError(f"there is no metric {metric}: models.{name} has {', '.join(known)}")
     if mean and not all(recipe.get("repeats") for recipe in _find_recipes(name, params)):
@@ -216,10 +216,14 @@ def _find_recipes(name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _list_fields(root: Path, chooses: bool) -> list[str]:
-    """Return the figures of a model in the last report that may choose; none without a report."""
+def _list_fields(name: str, root: Path, chooses: bool) -> list[str]:
+    """Return the figures of a model in the last report that may choose; none without a report.
+
+    Of a model that it has not, those of any that it has.
+    """
     try:
-        models = read_json(root / METRICS)["models"].values()
+        found = read_json(root / METRICS)["models"]
+        models = [found[name]] if name in found else found.values()
         return sorted({key for model in models for key in model if not (chooses and "test" in key)})
     except (FileNotFoundError, DataError, ValueError, KeyError, AttributeError, TypeError):
         return []

@@ -8,6 +8,7 @@ from typing import Any
 from vision.base.errors import ParamsError, PipelineError
 from vision.base.params import check_name
 from vision.base.sections import Section, Seed, check_section
+from vision.schema.averages import AverageParams
 from vision.schema.baselines import SCHEMAS, check_baseline
 from vision.schema.data import DataParams
 from vision.schema.duplicates import DuplicatesParams
@@ -68,10 +69,12 @@ def _list_checks(params: Mapping[str, Any], key: str, root: Path) -> Iterator[Ca
         yield partial(check_section, "", {"seed": params["seed"]}, Seed)
     elif key == "data":
         yield partial(_check_data, params, root)
-    elif key == "models" and isinstance(params[key], dict) and "averages" not in params[key]:
+    elif key == "models" and isinstance(params[key], dict) and not _has_averages(params[key]):
         yield partial(_refuse, "models.averages is missing from params.yaml: write averages: {}")
     elif key in SECTIONS:
         yield partial(check_section, key, params[key], SECTIONS[key])
+        if key == "models":
+            yield partial(_check_averages, params)
     elif not isinstance(params[key], dict):
         yield partial(_refuse, f"{key} must hold recipes by name, not {params[key]!r}")
     else:
@@ -119,6 +122,20 @@ def _check_listed(params: Mapping[str, Any], section: str) -> None:
             raise ParamsError(f"models.{section} names {name!r}; {section} has {here}")
 
 
+def _has_averages(models: Mapping[str, Any]) -> bool:
+    return models.get("averages") is not None
+
+
+def _check_averages(params: Mapping[str, Any]) -> None:
+    """See that no average has the name of a recipe, listed or not: the report would mix them up."""
+    models = params["models"]
+    averages = models.get("averages") if isinstance(models, dict) else None
+    for name in averages if isinstance(averages, dict) else ():
+        for section in RECIPES:
+            if name in (params.get(section) or {}):
+                raise ParamsError(f"models.averages.{name} has the name of {section}.{name}")
+
+
 def list_keys(params: Mapping[str, Any]) -> Iterator[str]:
     """Yield the dotted keys that the stages know, whether params.yaml has them or not."""
     if "models" not in params:
@@ -126,6 +143,10 @@ def list_keys(params: Mapping[str, Any]) -> Iterator[str]:
     yield "seed"
     for section, schema in SECTIONS.items():
         yield from (f"{section}.{key}" for key in schema.model_fields)
+    models = params["models"]
+    averages = models.get("averages") if isinstance(models, dict) else None
+    for name in averages if isinstance(averages, dict) else ():
+        yield from (f"models.averages.{name}.{key}" for key in AverageParams.model_fields)
     for section in RECIPES:
         recipes = params.get(section)
         for name, values in recipes.items() if isinstance(recipes, dict) else ():

@@ -10,10 +10,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.fuzz.cases import environment, open_copy
+from tests.fuzz.changes import BOTH
 from tests.fuzz.judge import step
 from tests.fuzz.world import World
 from tests.projects import ROOT, append, set_value
 from tests.vision.data.pictures import paint
+from vision.base.params import read_params
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +61,18 @@ def change_own_weights(world: World) -> None:
     save_file(weights, mine)
 
 
+def change_share(world: World) -> None:
+    """Let two models decide together, and change their shares."""
+    models = read_params(world.project / "params.yaml")["models"]
+    set_value(
+        world.project,
+        "models",
+        models | {"averages": BOTH, "evaluate": [*models["evaluate"], *BOTH]},
+    )
+    assert not step(world).faults
+    set_value(world.project, "models.averages.both.share", 0.75)
+
+
 def set_to(key: str, value: Any) -> Callable[[World], None]:
     return lambda world: set_value(world.project, key, value)
 
@@ -84,6 +98,7 @@ CHANGES: dict[str, Callable[[World], None]] = {
     "a photo added, replaced, deleted, or moved to another class": change_photos,
     "a photo renamed, its place in the order kept": rename_photo,
     "a file of your own in sources/weights, from which `paper` starts": change_own_weights,
+    "`models.averages.both.share`": change_share,
     "`evaluate.confidence`": set_to("evaluate.confidence", 0.9),
     "`robustness.images`": set_to("robustness.images", 3),
     "`explain.images`": set_to("explain.images", 2),

@@ -1,7 +1,7 @@
 """Trained networks that decide together: the mean of their logits.
 
 For each image the mean of logits is that of the log-probabilities but for a constant, so both
-give the same probabilities.
+give the same probabilities. How each network is judged, by which views, is up to inference.py.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Feed(NamedTuple):
 
 
 class Average(nn.Module):
-    """Networks side by side: (B, 3, P, P) images -> (B, classes) mean logits.
+    """Networks side by side: one view of images, (B, 3, P, P) -> (B, classes) mean logits.
 
     Args:
         members: that the mean is of.

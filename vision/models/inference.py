@@ -14,7 +14,7 @@ from vision.base.progress import track
 from vision.data.dataset import ImageSet
 from vision.models.batches import count_batches, iterate_batches, shift, to_input
 from vision.models.convolutions import speeding_up_small_maps
-from vision.models.networks import ModelSpec
+from vision.models.networks import ModelSpec, list_members
 
 
 def prepare_device(deterministic: bool = True) -> torch.device:
@@ -54,8 +54,15 @@ class Classifier(nn.Module):
     def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
         super().__init__()
         self.network, self.spec = network, spec
+        self.members = nn.ModuleList(  # of an average, each judged as it is by itself
+            Classifier(network.get_submodule(f"members.{index}"), member)
+            for index, member in enumerate(list_members(spec))
+        )
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.members:
+            shares = zip(self.spec.options["shares"], self.members, strict=True)
+            return torch.stack([share * member(images) for share, member in shares]).sum(0)
         if not (below := self.spec.test_views_below):
             return self._average(images)
         logits = self._average(images, n_views=1)

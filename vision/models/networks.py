@@ -117,25 +117,31 @@ def outline_model(spec: ModelSpec) -> nn.Module:
 def describe_average(members: Sequence[ModelSpec], shares: Sequence[float]) -> ModelSpec:
     """Return the spec of networks that decide together, of the same classes and stored images.
 
-    It looks at all views that one of them looks at, of every image.
+    Views and precision are those of each network, in its own spec.
     """
     first = members[0]
-    return replace(
-        first,
+    return ModelSpec(
         architecture=AVERAGE,
+        classes=first.classes,
+        image_px=first.image_px,
         input_px=first.image_px,
-        precision="bf16" if all(each.precision == "bf16" for each in members) else "fp32",
-        test_flip=any(each.test_flip for each in members),
-        test_shift_px=max(each.test_shift_px for each in members),
-        test_views_below=0.0,
+        mean=first.mean,
+        std=first.std,
+        fit=first.fit,
         options={"members": [asdict(each) for each in members], "shares": list(shares)},
-        epoch=0,
     )
 
 
+def change_spec(spec: ModelSpec, **changes: Any) -> ModelSpec:
+    """Return a spec with changes, which the networks of an average have, too."""
+    if members := [asdict(change_spec(each, **changes)) for each in list_members(spec)]:
+        changes["options"] = spec.options | {"members": members}
+    return replace(spec, **changes)
+
+
 def list_members(spec: ModelSpec) -> list[ModelSpec]:
-    """Return the specs of the networks that an average is of."""
-    return [read_spec(values) for values in spec.options["members"]]
+    """Return the specs of the networks that an average is of; none of a single network."""
+    return [read_spec(values) for values in spec.options.get("members", [])]
 
 
 def read_spec(values: dict[str, Any]) -> ModelSpec:

@@ -26,16 +26,21 @@ def describe_for_hub(results: Results) -> str:
         "license": LICENSE,
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",
-        "tags": [*TAGS, *["resnet"] * ("resnet" in run.training["architecture"])],
+        "tags": [*TAGS, *["resnet"] * any(map(_is_resnet, results.list_trained(run)))],
         "metrics": ["accuracy", "f1"],
     }
     if source in DATA_SETS:
         facts["datasets"] = [DATA_SETS[source]]
-    if base := _find_base(run):
-        facts["base_model"] = base
+    bases = dict.fromkeys(filter(None, map(_find_base, results.list_trained(run))))
+    if bases:
+        facts["base_model"] = [*bases] if len(bases) > 1 else next(iter(bases))
         facts["base_model_relation"] = "finetune"
     facts["model-index"] = [{"name": run.name, "results": [_describe_result(results)]}]
     return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _is_resnet(run: Run) -> bool:
+    return "resnet" in run.training["architecture"]
 
 
 def _find_base(run: Run) -> str | None:

@@ -55,7 +55,8 @@ from vision.report.robustness import (
 from vision.report.runs import Results, Run
 from vision.report.slicing import build_slices
 from vision.report.tables import (
-    describe_hardware,
+    describe_architectures,
+    describe_trainings,
     describe_weights,
     list_calibration,
     list_claims,
@@ -604,6 +605,8 @@ def _describe_sheet(sheet: Sheet | None) -> dict[str, Any]:
 def render_model_card(results: Results) -> str:
     """Describe the best model under the headings of the Hugging Face model card, in Markdown."""
     run, images = results.best, results.images
+    trained = results.list_trained(run)
+    recipes = list_recipes(replace(results, runs=trained))
     environment = _prepare(autoescape=False)
     environment.filters["md"] = escape_markdown
     counts = (f"{images.split[subset]['n']:,} {subset}" for subset in ("train", "val", "test"))
@@ -613,20 +616,27 @@ def render_model_card(results: Results) -> str:
         "images": images,
         "n_models": len(results.runs),
         "source": describe_source(images),
-        "weights": describe_weights(run),
-        "hardware": describe_hardware(run),
+        "architecture": describe_architectures(run, trained),
+        "weights": [(_name_one_of(trained, each), describe_weights(each)) for each in trained],
+        "hardware": describe_trainings(trained),
         "failures": describe_failures(run, images.classes),
-        "how": describe_result(run),
+        "how": [describe_result(each) for each in [*[run] * bool(run.members), *trained]],
         "calibration": describe_calibration(run, results),
         "robustness": describe_robustness(run),
         "duplicates": describe_duplicates(results),
         "marks": results.mark(run),
         "split": f"Split: {join(counts)}",
-        "recipe": list_recipes(replace(results, runs=[run])).rows,
+        "recipes": recipes if len(trained) > 1 else replace(recipes, header=("Parameter", "Value")),
+        "trained": trained,
         "verdict": describe_verdict(results),
         "scores": list_scores(results, run),
     }
     return environment.get_template("model-card.md.j2").render(facts)
+
+
+def _name_one_of(runs: list[Run], run: Run) -> str:
+    """Return what tells a model from others, where there are others."""
+    return run.name if len(runs) > 1 else ""
 
 
 def _inline(kind: str, content: bytes) -> str:

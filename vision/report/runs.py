@@ -299,6 +299,14 @@ class Results:
     def find(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
 
+    def list_trained(self, run: Run) -> list[Run]:
+        """Return the trained models that one is the mean of, each once; or itself."""
+        if not run.members:
+            return [run]
+        members = (found for name in run.members if (found := self.find(name)))
+        every = (each for member in members for each in self.list_trained(member))
+        return list({each.name: each for each in every}.values())
+
     def mark(self, *runs: Run) -> str:
         """Return the marks that a figure of these models needs; of all, if none is named."""
         on_weights = any(run.rests_on_stand_in for run in runs or self.runs)
@@ -386,10 +394,11 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
 
 
 def _read_timing(name: str, models: ModelsParams) -> dict[str, Any]:
-    """Return when and where a model was trained; of a mean, the seconds of both trainings."""
-    if average := dict(models.list_averages()).get(name):
-        both = [_read_timing(member, models) for member in (average.first, average.second)]
-        return {"train_seconds": sum(timing["train_seconds"] for timing in both)}
+    """Return when and where a model was trained; of a mean, the seconds of all its trainings."""
+    trained = models.list_trained(name)
+    if trained != [name]:
+        timings = [_read_timing(each, models) for each in trained]
+        return {"train_seconds": sum(timing["train_seconds"] for timing in timings)}
     timing: dict[str, Any] = _read(
         TIMINGS_DIR / f"{name}.json", f"{_find_stage(name, models)}@{name}"
     )

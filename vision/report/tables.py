@@ -127,6 +127,30 @@ def describe_hardware(run: Run) -> str:
     return f"{timing['device']}{kind}, {threads}, torch {timing['torch']}"
 
 
+def describe_architectures(run: Run, trained: list[Run]) -> str:
+    """Say which networks a model consists of, and what size of images they see."""
+    networks = {one.name: _describe_network(one) for one in trained}
+    if run.members:
+        return f"the mean of {join(f'{name} ({what})' for name, what in networks.items())}"
+    return networks[run.name]
+
+
+def _describe_network(run: Run) -> str:
+    px = run.training["input_px"]
+    return f"{run.training['architecture']}, {px} x {px} pixels"
+
+
+def describe_trainings(trained: list[Run]) -> str:
+    """Say how long each model was trained, and on what."""
+    seconds = [f"{one.timing['train_seconds']:,.0f} s" for one in trained]
+    if len(trained) == 1:
+        return f"{seconds[0]} of training on {describe_hardware(trained[0])}"
+    return join(
+        f"{each} of training {one.name} on {describe_hardware(one)}"
+        for each, one in zip(seconds, trained, strict=True)
+    )
+
+
 def _list_kinds(runs: list[Run]) -> list[tuple[str, ...]]:
     """Return a row where models were trained on processors of several kinds."""
     kinds = sorted({run.timing["kind"] for run in runs if "kind" in run.timing})

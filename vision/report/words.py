@@ -175,7 +175,8 @@ def describe_kept_epochs(results: Results) -> str:
     by = {run.label: KEPT[find_select_by(run)] for run in results.trained}
     rules = list(dict.fromkeys(by.values()))
     if len(rules) == 1:
-        return f"Each model keeps the weights of the epoch with {rules[0]}"
+        every = "model" if len(results.trained) == len(results.runs) else "trained model"
+        return f"Each {every} keeps the weights of the epoch with {rules[0]}"
     each = (
         f"{join(name for name, rule in by.items() if rule == wanted)} with {wanted}"
         for wanted in rules
@@ -187,11 +188,15 @@ def describe_result(run: Run) -> str:
     """Say what a model is the result of: an epoch of a training, or two models."""
     training = run.training
     if run.members:
-        share = f"{100 * training['recipe']['share']:g} % the first"
-        return f"Its logits are the mean of those of {join(run.members)}, {share}."
+        share = float(training["recipe"]["share"])
+        first, second = (
+            f"{percent(each)} of {name}"
+            for each, name in zip((share, 1 - share), run.members, strict=True)
+        )
+        return f"The logits of {run.name} are the mean of those of two: {first} and {second}."
     return (
-        f"The epoch with {KEPT[find_select_by(run)]} is kept: {training['best_epoch']} of "
-        f"{training['epochs']}."
+        f"Of {run.name} the epoch with {KEPT[find_select_by(run)]} is kept: "
+        f"{training['best_epoch']} of {training['epochs']}."
     )
 
 
@@ -456,18 +461,18 @@ def _describe_limit(ours: Run, other: Run, results: Results) -> str:
     mine, its = ours.metrics["accuracy"], other.metrics["accuracy"]
     pair = next(p for p in results.pairs if {p.better, p.other} == {ours.name, other.name})
     facts = (
-        f"{other.label}, from random weights too, has {percent(its)}, {compare(its, mine)} "
+        f"{other.label}, from random weights, has {percent(its)}, {compare(its, mine)} "
         f"{ours.label} (p {p_value(pair.p)}, as in the table of differences)"
     )
     if not pair.is_significant:
         meaning = "such a network is not shown to be worse than the paper's ResNet18"
     elif pair.better == other.name:
         meaning = (
-            "what is limited is the paper's own two networks and how they are trained, not what "
+            "what is limited is the paper's hand-made networks and how they are trained, not what "
             "networks without pretrained weights can reach"
         )
     else:
-        meaning = "pretrained weights are worth more than its design and training"
+        meaning = "it does not make up for what the paper's ResNet18 has"
     return f"{facts}: {meaning}. {_describe_cost(other, ours)}".rstrip()
 
 

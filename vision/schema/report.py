@@ -29,8 +29,8 @@ class ModelsParams(Section):
             for member in (average.first, average.second):
                 if member not in before:
                     raise ValueError(
-                        f"averages.{name} names {member!r}, not one of {', '.join(before)}: "
-                        f"leave it out, by -S '~models.averages.{name}'"
+                        f"averages.{name} names {member!r}, not one of {', '.join(before)}: name "
+                        f"one that comes before, or leave {name} out, here and in evaluate"
                     )
             before.append(name)
         return self
@@ -44,6 +44,14 @@ class ModelsParams(Section):
         if sorted(listed) != sorted(self.evaluate):
             raise ValueError(f"evaluate must list {listed}, in any order, not {self.evaluate}")
         return self
+
+    def list_trained(self, name: str) -> list[str]:
+        """Return the trained models that one is the mean of, each once; or itself."""
+        average = dict(self.list_averages()).get(name)
+        if average is None:
+            return [name]
+        members = map(self.list_trained, (average.first, average.second))
+        return list(dict.fromkeys(each for names in members for each in names))
 
     def list_averages(self) -> Iterator[tuple[str, AverageParams]]:
         """Yield the models that are the mean of two others, by name."""

@@ -1,6 +1,6 @@
 """Write a trained model as ONNX, from stored images to calibrated probabilities, and prove it."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,7 +14,7 @@ from vision.base.files import replacing, sha256_of, write_json, write_text
 from vision.data.images import LETTERBOX
 from vision.data.shards import CROP
 from vision.models.inference import Classifier
-from vision.models.networks import ModelSpec, load_model
+from vision.models.networks import ModelSpec, change_spec, list_members, load_model
 from vision.serving.calibration import Found, find_temperature
 
 OPSET = 20
@@ -91,7 +91,7 @@ def export_onnx(source: Path, target: Path) -> dict[str, Any]:
     except ImportError as error:
         raise PipelineError(f"{error}: pip install onnx onnxruntime onnxscript") from None
     model, spec = load_model(source)
-    classify = Classifier(model, replace(spec, precision="fp32")).eval()
+    classify = Classifier(model, change_spec(spec, precision="fp32")).eval()
     found = find_temperature(source)
     exported = Exported(classify, found.temperature).eval()
     images = np.random.default_rng(0).integers(
@@ -145,23 +145,40 @@ def describe_graph(spec: ModelSpec, found: Found) -> dict[str, Any]:
         },
         "preparation": {
             "before_the_graph": OUTSIDE + SQUARES[spec.fit][0],
-            "in_the_graph": {
-                "scale": "(value / 255 - mean) / std",
-                "mean": list(spec.mean),
-                "std": list(spec.std),
-                "resized_to_px": spec.input_px,
-            },
+            "in_the_graph": _gather(spec, _describe_feed),
         },
-        "views": {
-            "count": (3 if spec.test_shift_px else 1) * (2 if spec.test_flip else 1),
-            "flip": spec.test_flip,
-            "shift_px": spec.test_shift_px,
-        }
-        | ({"below": spec.test_views_below} if spec.test_views_below else {}),
+        "views": _gather(spec, _describe_views),
         "softmax": True,
         "temperature": found.temperature,
         "calibrated": found.is_calibrated,
         "calibration": found.words,
+    }
+
+
+def _gather(spec: ModelSpec, describe: Callable[[ModelSpec], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is to be said of a network, or of each of those that an average is of."""
+    members = [_gather(each, describe) for each in list_members(spec)]
+    if not members:
+        return describe(spec)
+    return {"mean_of": members, "shares": spec.options["shares"]}
+
+
+def _describe_feed(spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "scale": "(value / 255 - mean) / std",
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+        "resized_to_px": spec.input_px,
+    }
+
+
+def _describe_views(spec: ModelSpec) -> dict[str, Any]:
+    below = {"below": spec.test_views_below} if spec.test_views_below else {}
+    return {
+        "count": (3 if spec.test_shift_px else 1) * (2 if spec.test_flip else 1),
+        "flip": spec.test_flip,
+        "shift_px": spec.test_shift_px,
+        **below,
     }
 
 
