@@ -32,11 +32,13 @@ from benchmarks.minutes_points import (
     RECIPES,
     Point,
     Study,
-    find_chosen,
+    find_best,
     list_recipes,
     locate_logits,
     name_piece,
+    read_plain,
     read_points,
+    read_trainings,
 )
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import write_array
@@ -98,7 +100,8 @@ def measure_minutes(folder: Path, limit: float, budget: Budget) -> None:
         write_page(study, facts, missing)
     if any(": not begun" in line or " left" in line for line in missing):
         return  # what is missing may be better
-    if chosen := find_chosen(study):
+    minutes = read_plain(study)
+    if minutes is not None and (chosen := find_best(read_points(study), minutes)):
         for later in run_pieces(list_seeds(study, chosen), folder, conditions, budget):
             write_page(study, facts, [*missing, *later])
 
@@ -136,7 +139,7 @@ def _train(
     study: Study, recipe: str, epochs: int, seed: int | None, name: str, left: Left
 ) -> dict[str, Any]:
     """Train, unless that takes too long by what fewer epochs took."""
-    shorter = [point for point in read_points(study) if point.recipe == recipe]
+    shorter = [point for point in read_trainings(study) if point.recipe == recipe]
     expected = max((point.minutes / point.epochs[0] for point in shorter), default=0.0) * epochs
     if expected > study.limit:
         raise OutOfTimeError(f"would take {expected:.0f} minutes, more than {study.limit:g}")

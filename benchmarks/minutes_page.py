@@ -14,7 +14,6 @@ from benchmarks.minutes_points import (
     Point,
     Study,
     find_best,
-    find_chosen,
     read_plain,
     read_points,
 )
@@ -43,7 +42,7 @@ def write_page(study: Study, conditions: dict[str, Any], missing: list[str]) -> 
         "",
         HOW,
         "",
-        *describe_chosen(study),
+        *describe_chosen(study, points),
     ]
     table = write_table(*tabulate(points, study.names))
     lines += [*table, "", "![Accuracy by minutes](minutes.png)", ""]
@@ -54,11 +53,11 @@ def write_page(study: Study, conditions: dict[str, Any], missing: list[str]) -> 
         draw(points, study.names).savefig(study.folder / "minutes.png", dpi=150)
 
 
-def describe_chosen(study: Study) -> list[str]:
+def describe_chosen(study: Study, points: list[Point]) -> list[str]:
     """Say what is best within the time of the plain program, and what further seeds give."""
-    minutes, chosen = read_plain(study), find_chosen(study)
-    if minutes is None:
+    if (minutes := read_plain(study)) is None:
         return []
+    chosen = find_best(points, minutes)
     text = (
         f"A plain PyTorch program would take {minutes:.1f} minutes for the paper's recipe, "
         "validation included, by one epoch of it in this run."

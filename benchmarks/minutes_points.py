@@ -58,8 +58,8 @@ def locate_logits(study: Study, piece: str, subset: str) -> Path:
     return study.folder / f"logits/{piece}-{subset}.npy"
 
 
-def read_points(study: Study, seed: int | None = None) -> list[Point]:
-    """Return the finished trainings with a seed, and pairs of them, the shortest first."""
+def read_trainings(study: Study, seed: int | None = None) -> list[Point]:
+    """Return the finished trainings with a seed."""
     points = []
     for path in (study.folder / "pieces").glob("*.json"):
         found = read_json(path)["figures"]
@@ -67,14 +67,20 @@ def read_points(study: Study, seed: int | None = None) -> list[Point]:
             accuracies = found["accuracy"]
             figures = (found["fit_seconds"] / 60, accuracies["val"], accuracies["test"])
             points.append(Point(found["recipe"], (found["epochs"],), *figures))
-    points += [
+    return points
+
+
+def read_points(study: Study, seed: int | None = None) -> list[Point]:
+    """Return the finished trainings with a seed, and pairs of them, the shortest first."""
+    alone = read_trainings(study, seed)
+    pairs = [
         pair
         for name, average in study.averages.items()
-        for first, second in product(points, points)
+        for first, second in product(alone, alone)
         if (first.recipe, second.recipe) == (average.first, average.second)
         for pair in _pair(study, name, first, second, seed)
     ]
-    return sorted(points, key=lambda point: point.minutes)
+    return sorted([*alone, *pairs], key=lambda point: point.minutes)
 
 
 def _pair(
@@ -105,12 +111,6 @@ def read_plain(study: Study) -> float | None:
         return None
     programs = read_json(path)["figures"]["programs"]
     return float(min(program["fit_seconds"] for program in programs)) / 60
-
-
-def find_chosen(study: Study) -> Point | None:
-    """Return what validates best within the time that the plain program takes."""
-    minutes = read_plain(study)
-    return None if minutes is None else find_best(read_points(study), minutes)
 
 
 def find_best(points: list[Point], minutes: float) -> Point | None:

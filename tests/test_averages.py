@@ -18,6 +18,7 @@ from stages import average
 from tests.alone import run_alone
 from tests.conftest import make_image_set
 from tests.projects import ROOT, repro, set_value
+from tests.stages.test_training_stages import PARAMS
 from tests.stages.whole import run_all, write_params
 from tests.test_tutorials import draw, write_zip
 from vision.base.errors import ParamsError
@@ -42,20 +43,23 @@ from vision.serving.export import export_onnx
 from vision.serving.prediction import Predictor
 
 CLASSES = ("blue", "green", "red")
-FC = ModelSpec("two-layer-fc", CLASSES, 8, 8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.2), epoch=2)
-FC = ModelSpec(**vars(FC) | {"options": {"hidden_units": 16}})
-LARGER = ModelSpec("two-layer-fc", CLASSES, 8, 12, (0.1, 0.2, 0.3), (1.0, 0.9, 0.8), epoch=3)
-LARGER = ModelSpec(**vars(LARGER) | {"options": {"hidden_units": 8}})
-NET: dict[str, Any] = {
-    "architecture": "resnet18",
-    "weights": "none",
-    "epochs": 1,
-    "batch_size": 8,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "input_px": 32,
-    "repeats": 1,
-}
+FC, LARGER = (
+    ModelSpec(
+        "two-layer-fc",
+        CLASSES,
+        image_px=8,
+        input_px=px,
+        mean=mean,
+        std=std,
+        epoch=epoch,
+        options={"hidden_units": 128 // px},
+    )
+    for px, mean, std, epoch in (
+        (8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.2), 2),
+        (12, (0.1, 0.2, 0.3), (1.0, 0.9, 0.8), 3),
+    )
+)
+NET: dict[str, Any] = PARAMS["finetune"]["net"] | {"repeats": 1}
 MODELS: dict[str, Any] = {
     "baselines": ["fc"],
     "finetune": ["net"],

@@ -69,7 +69,7 @@ def _list_checks(params: Mapping[str, Any], key: str, root: Path) -> Iterator[Ca
         yield partial(check_section, "", {"seed": params["seed"]}, Seed)
     elif key == "data":
         yield partial(_check_data, params, root)
-    elif key == "models" and isinstance(params[key], dict) and not _has_averages(params[key]):
+    elif key == "models" and _get_averages(params) is None:
         yield partial(_refuse, "models.averages is missing from params.yaml: write averages: {}")
     elif key in SECTIONS:
         yield partial(check_section, key, params[key], SECTIONS[key])
@@ -122,15 +122,20 @@ def _check_listed(params: Mapping[str, Any], section: str) -> None:
             raise ParamsError(f"models.{section} names {name!r}; {section} has {here}")
 
 
-def _has_averages(models: Mapping[str, Any]) -> bool:
-    return models.get("averages") is not None
+def _get_averages(params: Mapping[str, Any]) -> Any:
+    """Return what `models.averages` holds; None where there is none, {} where `models` is amiss."""
+    models = params["models"]
+    return models.get("averages") if isinstance(models, dict) else {}
+
+
+def _list_averages(params: Mapping[str, Any]) -> list[str]:
+    averages = _get_averages(params)
+    return [*averages] if isinstance(averages, dict) else []
 
 
 def _check_averages(params: Mapping[str, Any]) -> None:
     """See that no average has the name of a recipe, listed or not: the report would mix them up."""
-    models = params["models"]
-    averages = models.get("averages") if isinstance(models, dict) else None
-    for name in averages if isinstance(averages, dict) else ():
+    for name in _list_averages(params):
         for section in RECIPES:
             if name in (params.get(section) or {}):
                 raise ParamsError(f"models.averages.{name} has the name of {section}.{name}")
@@ -143,9 +148,7 @@ def list_keys(params: Mapping[str, Any]) -> Iterator[str]:
     yield "seed"
     for section, schema in SECTIONS.items():
         yield from (f"{section}.{key}" for key in schema.model_fields)
-    models = params["models"]
-    averages = models.get("averages") if isinstance(models, dict) else None
-    for name in averages if isinstance(averages, dict) else ():
+    for name in _list_averages(params):
         yield from (f"models.averages.{name}.{key}" for key in AverageParams.model_fields)
     for section in RECIPES:
         recipes = params.get(section)

@@ -617,26 +617,21 @@ def render_model_card(results: Results) -> str:
         "n_models": len(results.runs),
         "source": describe_source(images),
         "architecture": describe_architectures(run, trained),
-        "weights": [(_name_one_of(trained, each), describe_weights(each)) for each in trained],
+        "weights": [(each.name, describe_weights(each)) for each in trained],
         "hardware": describe_trainings(trained),
         "failures": describe_failures(run, images.classes),
-        "how": [describe_result(each) for each in [*[run] * bool(run.members), *trained]],
+        "how": list(map(describe_result, [run, *trained] if run.members else trained)),
         "calibration": describe_calibration(run, results),
         "robustness": describe_robustness(run),
         "duplicates": describe_duplicates(results),
         "marks": results.mark(run),
         "split": f"Split: {join(counts)}",
-        "recipes": recipes if len(trained) > 1 else replace(recipes, header=("Parameter", "Value")),
+        "recipes": recipes if run.members else replace(recipes, header=("Parameter", "Value")),
         "trained": trained,
         "verdict": describe_verdict(results),
         "scores": list_scores(results, run),
     }
     return environment.get_template("model-card.md.j2").render(facts)
-
-
-def _name_one_of(runs: list[Run], run: Run) -> str:
-    """Return what tells a model from others, where there are others."""
-    return run.name if len(runs) > 1 else ""
 
 
 def _inline(kind: str, content: bytes) -> str:

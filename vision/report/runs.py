@@ -103,6 +103,7 @@ class Run:
     maps: np.ndarray  # (n, h, w) float32 in 0..1: of the right ones, then of the wrong ones
     places: np.ndarray  # (n, 2) float32 in 0..1: of the images of the map
     temperature: Temperature | None = None  # None in results of before it was kept
+    trainings_of: tuple[str, ...] = ()  # names of the trained models that a mean is of, each once
 
     @property
     def members(self) -> list[str]:
@@ -301,11 +302,7 @@ class Results:
 
     def list_trained(self, run: Run) -> list[Run]:
         """Return the trained models that one is the mean of, each once; or itself."""
-        if not run.members:
-            return [run]
-        members = (found for name in run.members if (found := self.find(name)))
-        every = (each for member in members for each in self.list_trained(member))
-        return list({each.name: each for each in every}.values())
+        return [each for name in run.trainings_of if (each := self.find(name))] or [run]
 
     def mark(self, *runs: Run) -> str:
         """Return the marks that a figure of these models needs; of all, if none is named."""
@@ -374,13 +371,16 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
     }
     for subset, values in logits.items():
         check_finite(values, f"{name}, {subset}")
+    parts = models.list_trained(name)
+    is_mean = name in models.averages
     return Run(
         name=name,
+        trainings_of=tuple(parts) if is_mean else (),
         history=pd.DataFrame()
-        if name in models.averages
+        if is_mean
         else _read(training / "history.csv", trained, pd.read_csv),
         training=_read(training / "summary.json", trained),
-        timing=_read_timing(name, models),
+        timing=_add_up([_read_timing(each, models) for each in parts]),
         metrics=metrics | {"per_class": scores},
         val_logits=logits["val"],
         test_logits=logits["test"],
@@ -394,15 +394,18 @@ def _load_run(name: str, classes: tuple[str, ...], models: ModelsParams) -> Run:
 
 
 def _read_timing(name: str, models: ModelsParams) -> dict[str, Any]:
-    """Return when and where a model was trained; of a mean, the seconds of all its trainings."""
-    trained = models.list_trained(name)
-    if trained != [name]:
-        timings = [_read_timing(each, models) for each in trained]
-        return {"train_seconds": sum(timing["train_seconds"] for timing in timings)}
+    """Return when and where a model was trained."""
     timing: dict[str, Any] = _read(
         TIMINGS_DIR / f"{name}.json", f"{_find_stage(name, models)}@{name}"
     )
     return timing
+
+
+def _add_up(timings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one timing as it is; of several, which may be of several machines, the seconds."""
+    if len(timings) == 1:
+        return timings[0]
+    return {"train_seconds": sum(timing["train_seconds"] for timing in timings)}
 
 
 def _find_stage(name: str, models: ModelsParams) -> str:
