@@ -36,11 +36,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder")
     parser.add_argument("--minutes", type=float, help="train instead, each training for so many")
     parser.add_argument("--hours", type=float, default=24, help="of this call, with --minutes")
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16"], help="of all recipes but the paper's"
+    )
     wanted = parser.parse_args()
     if wanted.minutes:
         budget = Budget(time.monotonic(), 3600 * wanted.hours)
         try:
-            measure_minutes(wanted.out / "minutes", wanted.minutes, budget)
+            measure_minutes(wanted.out / "minutes", wanted.minutes, budget, wanted.precision)
         except PipelineError as error:
             raise SystemExit(f"error: {error}") from None
         return

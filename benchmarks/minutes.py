@@ -49,33 +49,38 @@ from vision.schema.averages import AverageParams
 from vision.schema.baselines import load_baseline
 from vision.schema.finetune import FinetuneParams
 from vision.schema.report import ModelsParams
-from vision.training.checkpoints import open_checkpoint
+from vision.training.checkpoints import Checkpoint, open_checkpoint
 
 START = "tuned"  # whose weights paper starts from as well
 MOST_EPOCHS = 128
 
 
-def load_stock() -> Stock:
+def load_stock(precision: str | None = None) -> Stock:
     """Open what the stages of this project have made.
+
+    Args:
+        precision: of all recipes but the paper's; None: as params.yaml has it.
 
     Raises:
         DataError: they have not.
         ParamsError: the recipes start from different weights.
     """
     try:
-        return _load_stock()
+        return _load_stock({"precision": precision} if precision else {})
     except FileNotFoundError as error:
         way_out = f"dvc repro split download-weights@{START} makes it"
         raise DataError(f"{error.filename} is missing: {way_out}") from None
 
 
-def _load_stock() -> Stock:
+def _load_stock(changes: dict[str, Any]) -> Stock:
     recipes: dict[str, Recipe] = {
         name: load_baseline(name)
         if section == "baselines"
         else load_section(f"{section}.{name}", FinetuneParams)
         for name, section in RECIPES.items()
     }
+    ours = {name: recipe for name, recipe in recipes.items() if name != PLAIN}
+    recipes |= {name: recipe.model_copy(update=changes) for name, recipe in ours.items()}
     finetuned = [each for each in recipes.values() if isinstance(each, FinetuneParams)]
     if len({(each.architecture, each.weights) for each in finetuned}) > 1:
         raise ParamsError("finetune.tuned and finetune.paper start from different weights")
@@ -85,14 +90,17 @@ def _load_stock() -> Stock:
     return Stock(train_set, val, test, weights, recipes, facts | {"code": digest_code()})
 
 
-def measure_minutes(folder: Path, limit: float, budget: Budget) -> None:
+def measure_minutes(
+    folder: Path, limit: float, budget: Budget, precision: str | None = None
+) -> None:
     """Train what is missing, and write the page anew after each training.
 
     Args:
         limit: minutes that a training may take.
         budget: of this call.
+        precision: of all recipes but the paper's; None: as params.yaml has it.
     """
-    study = Study(load_stock(), load_averages(), folder, limit)
+    study = Study(load_stock(precision), load_averages(), folder, limit)
     conditions = describe_conditions(study.stock)
     facts = conditions | {"commit": read_commit()}
     missing = ["nothing was begun"]
@@ -147,9 +155,7 @@ def _train(
         raise OutOfTimeError(f"would take {expected:.0f} minutes, {left() / 60:.0f} were left")
     stock = study.stock
     changed = stock.recipes[recipe].model_copy(update={"epochs": epochs, "px_by_epoch": None})
-    decisive = {"conditions": describe_conditions(stock), "params": changed.model_dump(mode="json")}
-    texts = {key: json.dumps(value, sort_keys=True) for key, value in decisive.items()}
-    checkpoint = open_checkpoint(f"minutes-{name}", texts)
+    checkpoint = _open_checkpoint(stock, recipe, changed, name, seed)
     own = replace(stock, recipes={recipe: changed})
 
     def keep(subset: str, logits: np.ndarray) -> None:
@@ -157,3 +163,15 @@ def _train(
 
     number = load_seed() if seed is None else seed
     return train(recipe, number, own, lambda _: checkpoint, keep) | {"epochs": epochs}
+
+
+def _open_checkpoint(
+    stock: Stock, recipe: str, params: Recipe, piece: str, seed: int | None
+) -> Checkpoint:
+    """Return where a training goes on: that of fewer epochs, where their number changes no step."""
+    facts = {"conditions": describe_conditions(stock), "params": params.model_dump(mode="json")}
+    if params.schedule == "constant" and not params.lookahead:
+        piece = f"{recipe}-by-epochs" + (f"-seed-{seed}" if seed is not None else "")
+        del facts["params"]["epochs"]
+    texts = {key: json.dumps(value, sort_keys=True) for key, value in facts.items()}
+    return open_checkpoint(f"minutes-{piece}", texts)

@@ -40,17 +40,22 @@ def write_page(study: Study, conditions: dict[str, Any], missing: list[str]) -> 
         "",
         *render_conditions({"conditions": conditions}),
         "",
-        HOW,
+        f"{HOW} {describe_precisions(study)}",
         "",
         *describe_chosen(study, points),
     ]
-    table = write_table(*tabulate(points, study.names))
+    table = write_table(*tabulate(points, study.names, study.limit))
     lines += [*table, "", "![Accuracy by minutes](minutes.png)", ""]
     alone = [point for point in points if point.recipe in RECIPES]
     lines += ["## The trainings", "", *write_table(*list_trainings(alone)), ""]
     write_text(study.folder / "README.md", "\n".join([*lines, *render_missing(missing), ""]))
     with style.context(["default", STYLE]):
-        draw(points, study.names).savefig(study.folder / "minutes.png", dpi=150)
+        draw(points, study.names, study.limit).savefig(study.folder / "minutes.png", dpi=150)
+
+
+def describe_precisions(study: Study) -> str:
+    named = [f"{name} in {recipe.precision}" for name, recipe in study.stock.recipes.items()]
+    return f"Trained {', '.join(named)}, the plain program in fp32."
 
 
 def describe_chosen(study: Study, points: list[Point]) -> list[str]:
@@ -86,15 +91,26 @@ def describe_chosen(study: Study, points: list[Point]) -> list[str]:
     return [text, ""]
 
 
-def tabulate(points: list[Point], names: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Return heads and rows of a table: by minutes, what each recipe reaches, and the best."""
+def tabulate(
+    points: list[Point], names: list[str], limit: float = MINUTES[-1]
+) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of a table: by minutes, what each recipe reaches, and the best.
+
+    Args:
+        limit: minutes that a training might take.
+    """
     rows = []
-    for minutes in MINUTES:
+    for minutes in list_minutes(limit):
         found = {name: find_best(_of(points, name), minutes) for name in names}
         best = find_best(points, minutes)
         cells = [_show(point, point is best) for point in found.values()]
         rows.append([str(minutes), *cells, best.recipe if best else NOTHING])
     return ["minutes", *[f"{name}, val / test %" for name in names], "best"], rows
+
+
+def list_minutes(limit: float) -> list[int]:
+    """Return the numbers of minutes that are shown, of those that trainings might take."""
+    return [minutes for minutes in MINUTES if minutes <= limit]
 
 
 def _show(point: Point | None, is_best: bool) -> str:
@@ -123,7 +139,7 @@ def list_trainings(points: list[Point]) -> tuple[list[str], list[list[str]]]:
     return ["recipe", "epochs", "minutes", "val %", "test %"], rows
 
 
-def draw(points: list[Point], names: list[str]) -> Figure:
+def draw(points: list[Point], names: list[str], limit: float = MINUTES[-1]) -> Figure:
     """Draw a step for each training of a recipe that validates better than all shorter ones."""
     figure = Figure(figsize=(8, 4))
     axes = figure.subplots()
@@ -133,10 +149,11 @@ def draw(points: list[Point], names: list[str]) -> Figure:
         heights = [100 * point.val for point in best if point]
         x = [point.minutes for point in own]
         y = [*heights, *heights[-1:]] or [math.nan]
-        (line,) = axes.step([*x, MINUTES[-1]], y, where="post", label=recipe)
+        (line,) = axes.step([*x, limit], y, where="post", label=recipe)
         line.set(color=colour, marker=marker, markevery=list(range(len(own))))
     axes.set(xscale="log", xlabel="minutes of training, validation included")
-    axes.set(ylabel="validation accuracy (%)", xticks=MINUTES, xticklabels=map(str, MINUTES))
+    ticks = list_minutes(limit)
+    axes.set(ylabel="validation accuracy (%)", xticks=ticks, xticklabels=map(str, ticks))
     axes.minorticks_off()
     axes.legend(frameon=False)
     return figure

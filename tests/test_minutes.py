@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from benchmarks.gpu_plan import Budget
-from benchmarks.minutes import measure_minutes
+from benchmarks.minutes import load_stock, measure_minutes
 from benchmarks.minutes_page import draw, tabulate
 from benchmarks.minutes_points import RECIPES, Point, find_best
 from stages import download_weights
 from vision.base.errors import DataError, ParamsError
-from vision.base.files import write_array, write_json
+from vision.base.files import read_json, write_array, write_json
 from vision.training.loop import Trainer
 
 POINTS = [
@@ -60,10 +60,11 @@ def test_the_plot_rises_only_where_a_training_is_better_than_all_shorter_ones() 
 PLAIN = {"epochs": 2, "batch_size": 12, "learning_rate": 0.01}
 RESNET = {"architecture": "resnet18", "weights": "none", "optimizer": "adam"}
 FAST = {"architecture": "whitened-cnn", "widths": [4, 6, 6], "optimizer": "sgd"}
+FALLING = {"schedule": "linear"}
 PARAMS: dict[str, Any] = {
     "seed": 0,
-    "baselines": {"whitened-cnn": PLAIN | FAST},
-    "finetune": dict.fromkeys(("tuned", "paper"), PLAIN | RESNET),
+    "baselines": {"whitened-cnn": PLAIN | FAST | FALLING},
+    "finetune": {"tuned": PLAIN | RESNET | FALLING, "paper": PLAIN | RESNET},
     "models": {
         "baselines": ["whitened-cnn"],
         "finetune": ["tuned", "paper"],
@@ -115,7 +116,19 @@ def test_a_call_that_was_ended_goes_on_within_a_training(
     assert all(f"| {name} | 2 |" in page for name in ("whitened-cnn", "tuned", "paper"))
     assert (prepared / "minutes.png").stat().st_size > 10_000
     assert "A plain PyTorch program would take 60.0 minutes for the paper's recipe" in page
+    assert "whitened-cnn in fp32, tuned in fp32, paper in fp32, the plain program in fp32" in page
     check_seeds(prepared, page)
+    check_longer_training(prepared / "pieces", said)
+
+
+def check_longer_training(pieces: Path, said: str) -> None:
+    """At a constant rate two epochs go on from one; where the rate falls, they are others."""
+    for recipe, goes_on in (("paper", True), ("tuned", False)):
+        short, long = (
+            read_json(pieces / f"{recipe}-{epochs}.json")["figures"]["history"] for epochs in (1, 2)
+        )
+        assert (short == long[:1]) is goes_on
+    assert re.search(r"going on after epoch 1/2, found in \S+/minutes-paper-by-epochs-", said)
 
 
 def check_seeds(folder: Path, page: str) -> None:
@@ -150,6 +163,19 @@ def test_recipes_that_start_from_different_weights_are_refused(prepared: Path) -
     Path("params.yaml").write_text(yaml.safe_dump(other))
     with pytest.raises(ParamsError, match="start from different weights"):
         measure(prepared)
+
+
+def test_a_precision_is_for_all_recipes_but_the_papers(prepared: Path) -> None:
+    recipes = load_stock("bf16").recipes
+    precisions = {name: recipe.precision for name, recipe in recipes.items()}
+    assert precisions == {"whitened-cnn": "bf16", "tuned": "bf16", "paper": "fp32"}
+
+
+def test_table_and_plot_end_with_what_a_training_might_take() -> None:
+    _, rows = tabulate(POINTS, NAMES, limit=15)
+    assert [row[0] for row in rows] == ["1", "2", "3", "5", "7", "10", "15"]
+    (axes,) = draw(POINTS, NAMES, limit=15).axes
+    assert max(line.get_xdata()[-1] for line in axes.lines) == 15
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision.base.allocation import keep_freed_memory
 from vision.base.processor import count_cores
 from vision.base.progress import track
 from vision.data.dataset import ImageSet
@@ -31,7 +32,10 @@ def prepare_device(deterministic: bool = True) -> torch.device:
     torch.backends.cudnn.benchmark = not deterministic
     # Off: filling fresh memory costs time, and nothing here reads memory before writing it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    keep_freed_memory()
+    return torch.device("cpu")
 
 
 def autocast(device: torch.device, spec: ModelSpec) -> torch.autocast:

@@ -356,7 +356,8 @@ class Trainer:
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
         if self.params.clip_norm:
             nn.utils.clip_grad_norm_(weights, self.params.clip_norm)
-        self.optimizer.step()
+        with autocast(self.device, self.spec):  # Muon's products
+            self.optimizer.step()
         self.schedule.step()
         if self.lookahead:
             self.lookahead.update(self.schedule.last_epoch)
