@@ -1,7 +1,8 @@
 """What each recipe reaches in a given number of minutes on this machine, by training it.
 
-Reads params.yaml, data/raw, data/split and data/pretrained. Each recipe is trained for 1, 2, 4, 8
-epochs and so on, its schedule stretched over them, until a training would take too long. What two
+Reads params.yaml, data/raw, data/split and data/pretrained. Each recipe is trained for its own
+epochs and for 1, 2, 4, 8 and so on, its schedule stretched over them, until a training would take
+too long; where its rate is constant, a longer training goes on from a shorter one. What two
 of them reach together costs no training: see models.averages. What is best within the time that a
 plain program takes for the paper's recipe is trained with further seeds.
 Writes, into a folder:
@@ -14,6 +15,7 @@ One that is not finished has its checkpoint in data/checkpoints, from which the 
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,6 +55,7 @@ from vision.training.checkpoints import Checkpoint, open_checkpoint
 
 START = "tuned"  # whose weights paper starts from as well
 MOST_EPOCHS = 128
+POWERS = tuple(2**power for power in range(MOST_EPOCHS.bit_length()))
 
 
 def load_stock(precision: str | None = None) -> Stock:
@@ -91,7 +94,11 @@ def _load_stock(changes: dict[str, Any]) -> Stock:
 
 
 def measure_minutes(
-    folder: Path, limit: float, budget: Budget, precision: str | None = None
+    folder: Path,
+    limit: float,
+    budget: Budget,
+    precision: str | None = None,
+    lengths: Collection[int] = POWERS,
 ) -> None:
     """Train what is missing, and write the page anew after each training.
 
@@ -99,12 +106,13 @@ def measure_minutes(
         limit: minutes that a training may take.
         budget: of this call.
         precision: of all recipes but the paper's; None: as params.yaml has it.
+        lengths: in epochs, of the trainings; each recipe's own is added.
     """
     study = Study(load_stock(precision), load_averages(), folder, limit)
     conditions = describe_conditions(study.stock)
     facts = conditions | {"commit": read_commit()}
     missing = ["nothing was begun"]
-    for missing in run_pieces(list_pieces(study), folder, conditions, budget):
+    for missing in run_pieces(list_pieces(study, lengths), folder, conditions, budget):
         write_page(study, facts, missing)
     if any(": not begun" in line or " left" in line for line in missing):
         return  # what is missing may be better
@@ -120,13 +128,14 @@ def load_averages() -> dict[str, AverageParams]:
     return {name: each for name, each in averages if {each.first, each.second} <= {*RECIPES}}
 
 
-def list_pieces(study: Study) -> list[Piece]:
+def list_pieces(study: Study, lengths: Collection[int]) -> list[Piece]:
     """Return what the plain program takes, and all trainings, the short ones first."""
     plain = f"plain-{PLAIN}"
     pieces = [Piece(plain, plain, 0.0, lambda _: time_plain(PLAIN, study.stock))]
-    powers = {2**power for power in range(MOST_EPOCHS.bit_length())}
-    lengths = sorted(powers | {recipe.epochs for recipe in study.stock.recipes.values()})
-    return pieces + [_plan(study, name, epochs) for epochs in lengths for name in RECIPES]
+    own = {name: {*lengths, study.stock.recipes[name].epochs} for name in RECIPES}
+    for epochs in sorted(set().union(*own.values())):
+        pieces += [_plan(study, name, epochs) for name in RECIPES if epochs in own[name]]
+    return pieces
 
 
 def list_seeds(study: Study, chosen: Point) -> list[Piece]:

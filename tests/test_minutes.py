@@ -91,7 +91,6 @@ def test_a_call_that_was_ended_goes_on_within_a_training(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One epoch of each of three recipes, two of the first: the second recipe's second is ended."""
-    monkeypatch.setattr("benchmarks.minutes.MOST_EPOCHS", 2)
     monkeypatch.setattr("benchmarks.minutes.time_plain", take_an_hour)
     validate, epochs = Trainer.validate, [0]
 
@@ -182,7 +181,6 @@ def test_table_and_plot_end_with_what_a_training_might_take() -> None:
 def test_a_training_that_would_take_too_long_is_left_out(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.minutes.MOST_EPOCHS", 2)
     for module in ("minutes", "minutes_points", "minutes_page"):
         monkeypatch.setattr(f"benchmarks.{module}.RECIPES", {"whitened-cnn": "baselines"})
     monkeypatch.setattr("benchmarks.minutes.time_plain", take_no_time)
@@ -193,4 +191,4 @@ def test_a_training_that_would_take_too_long_is_left_out(
 
 
 def measure(folder: Path, limit: float = 60) -> None:
-    measure_minutes(folder, limit, Budget(time.monotonic(), 600))
+    measure_minutes(folder, limit, Budget(time.monotonic(), 600), lengths=[1, 2])
