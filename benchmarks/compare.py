@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.gpu_plan import Budget
 from benchmarks.memory import Growth, measure_growth
-from benchmarks.minutes import POWERS, measure_minutes
+from benchmarks.minutes import POWERS, measure_minutes, parse_changes
 from benchmarks.recipes import Course, trace_courses
 from benchmarks.speed import BATCH_SIZE, Speed, make_images, measure_speeds
 from vision.base.errors import PipelineError
@@ -37,15 +37,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="train instead, each training for so many")
     parser.add_argument("--hours", type=float, default=24, help="of this call, with --minutes")
     parser.add_argument("--epochs", type=int, nargs="+", default=POWERS, help="of the trainings")
-    parser.add_argument(
-        "--precision", choices=["fp32", "bf16"], help="of all recipes but the paper's"
-    )
+    parser.add_argument("--set", nargs="+", default=(), help="such as tuned.precision=bf16")
     wanted = parser.parse_args()
     if wanted.minutes:
         budget = Budget(time.monotonic(), 3600 * wanted.hours)
         try:
             folder, epochs = wanted.out / "minutes", wanted.epochs
-            measure_minutes(folder, wanted.minutes, budget, wanted.precision, epochs)
+            measure_minutes(folder, wanted.minutes, budget, parse_changes(wanted.set), epochs)
         except PipelineError as error:
             raise SystemExit(f"error: {error}") from None
         return

@@ -15,7 +15,7 @@ One that is not finished has its checkpoint in data/checkpoints, from which the 
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from benchmarks.minutes_points import (
     N_SEEDS,
     PLAIN,
     RECIPES,
+    Changes,
     Point,
     Study,
     find_best,
@@ -44,11 +45,12 @@ from benchmarks.minutes_points import (
 )
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import write_array
-from vision.base.sections import load_section, load_seed
+from vision.base.params import get_value, parse_yaml, read_params
+from vision.base.sections import check_section, load_section, load_seed
 from vision.data.dataset import load_manifest, load_split
 from vision.models.pretrained import load_pretrained, load_pretrained_manifest
 from vision.schema.averages import AverageParams
-from vision.schema.baselines import load_baseline
+from vision.schema.baselines import check_baseline
 from vision.schema.finetune import FinetuneParams
 from vision.schema.report import ModelsParams
 from vision.training.checkpoints import Checkpoint, open_checkpoint
@@ -58,32 +60,25 @@ MOST_EPOCHS = 128
 POWERS = tuple(2**power for power in range(MOST_EPOCHS.bit_length()))
 
 
-def load_stock(precision: str | None = None) -> Stock:
+def load_stock(changes: Changes | None = None) -> Stock:
     """Open what the stages of this project have made.
 
     Args:
-        precision: of all recipes but the paper's; None: as params.yaml has it.
+        changes: of keys of recipes, by the recipe's name.
 
     Raises:
         DataError: they have not.
-        ParamsError: the recipes start from different weights.
+        ParamsError: a recipe cannot be so, or the recipes start from different weights.
     """
     try:
-        return _load_stock({"precision": precision} if precision else {})
+        return _load_stock(changes or {})
     except FileNotFoundError as error:
         way_out = f"dvc repro split download-weights@{START} makes it"
         raise DataError(f"{error.filename} is missing: {way_out}") from None
 
 
-def _load_stock(changes: dict[str, Any]) -> Stock:
-    recipes: dict[str, Recipe] = {
-        name: load_baseline(name)
-        if section == "baselines"
-        else load_section(f"{section}.{name}", FinetuneParams)
-        for name, section in RECIPES.items()
-    }
-    ours = {name: recipe for name, recipe in recipes.items() if name != PLAIN}
-    recipes |= {name: recipe.model_copy(update=changes) for name, recipe in ours.items()}
+def _load_stock(changes: Changes) -> Stock:
+    recipes = {name: _load_recipe(name, changes.get(name, {})) for name in RECIPES}
     finetuned = [each for each in recipes.values() if isinstance(each, FinetuneParams)]
     if len({(each.architecture, each.weights) for each in finetuned}) > 1:
         raise ParamsError("finetune.tuned and finetune.paper start from different weights")
@@ -93,11 +88,35 @@ def _load_stock(changes: dict[str, Any]) -> Stock:
     return Stock(train_set, val, test, weights, recipes, facts | {"code": digest_code()})
 
 
+def _load_recipe(name: str, changes: dict[str, Any]) -> Recipe:
+    key = f"{RECIPES[name]}.{name}"
+    values = get_value(read_params(), key) | changes
+    if key.startswith("baselines."):
+        return check_baseline(name, values)
+    return check_section(key, values, FinetuneParams)
+
+
+def parse_changes(texts: Iterable[str]) -> Changes:
+    """Return the changes that texts such as `tuned.epochs=5` ask for, by recipe.
+
+    Raises:
+        ParamsError: one is of another form, or of a recipe that is not measured here.
+    """
+    changes: Changes = {}
+    for text in texts:
+        place, _, value = text.partition("=")
+        name, _, key = place.partition(".")
+        if name not in RECIPES or not key:
+            raise ParamsError(f"--set {text}: write RECIPE.KEY=VALUE, of {', '.join(RECIPES)}")
+        changes.setdefault(name, {})[key] = parse_yaml(value)
+    return changes
+
+
 def measure_minutes(
     folder: Path,
     limit: float,
     budget: Budget,
-    precision: str | None = None,
+    changes: Changes | None = None,
     lengths: Collection[int] = POWERS,
 ) -> None:
     """Train what is missing, and write the page anew after each training.
@@ -105,10 +124,10 @@ def measure_minutes(
     Args:
         limit: minutes that a training may take.
         budget: of this call.
-        precision: of all recipes but the paper's; None: as params.yaml has it.
+        changes: of keys of recipes, by the recipe's name.
         lengths: in epochs, of the trainings; each recipe's own is added.
     """
-    study = Study(load_stock(precision), load_averages(), folder, limit)
+    study = Study(load_stock(changes), load_averages(), folder, limit, changes or {})
     conditions = describe_conditions(study.stock)
     facts = conditions | {"commit": read_commit()}
     missing = ["nothing was begun"]

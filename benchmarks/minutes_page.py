@@ -1,6 +1,7 @@
 """The page of benchmarks.minutes: tables, a plot, and what is best in the plain program's time."""
 
 import math
+from collections.abc import Iterator
 from statistics import mean
 from typing import Any
 
@@ -40,7 +41,7 @@ def write_page(study: Study, conditions: dict[str, Any], missing: list[str]) -> 
         "",
         *render_conditions({"conditions": conditions}),
         "",
-        f"{HOW} {describe_precisions(study)}",
+        f"{HOW} {describe_changes(study)}",
         "",
         *describe_chosen(study, points),
     ]
@@ -53,9 +54,18 @@ def write_page(study: Study, conditions: dict[str, Any], missing: list[str]) -> 
         draw(points, study.names, study.limit).savefig(study.folder / "minutes.png", dpi=150)
 
 
-def describe_precisions(study: Study) -> str:
+def describe_changes(study: Study) -> str:
+    """Say in which precision all ran, and what was not as params.yaml has it."""
     named = [f"{name} in {recipe.precision}" for name, recipe in study.stock.recipes.items()]
-    return f"Trained {', '.join(named)}, the plain program in fp32."
+    text = f"Trained {', '.join(named)}, the plain program in fp32."
+    changed = [f"{name}.{key} {value}" for name, key, value in _list_changes(study)]
+    return f"{text} Other than in params.yaml: {', '.join(changed)}." if changed else text
+
+
+def _list_changes(study: Study) -> Iterator[tuple[str, str, Any]]:
+    for name, changes in study.changes.items():
+        for key, value in changes.items():
+            yield name, key, value
 
 
 def describe_chosen(study: Study, points: list[Point]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from benchmarks.gpu_data import Stock
 from benchmarks.gpu_plan import locate
@@ -13,6 +14,9 @@ from vision.schema.averages import AverageParams
 RECIPES = {"whitened-cnn": "baselines", "tuned": "finetune", "paper": "finetune"}
 N_SEEDS = 3  # of what is best within the time of the plain program
 PLAIN = "paper"  # the recipe that the plain program has
+
+
+Changes = dict[str, dict[str, Any]]  # what a study changes of params.yaml, by recipe and key
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Study:
     averages: dict[str, AverageParams]  # of two of RECIPES
     folder: Path
     limit: float  # minutes that a training may take
+    changes: Changes
 
     @property
     def names(self) -> list[str]:

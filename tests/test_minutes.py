@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.gpu_plan import Budget
-from benchmarks.minutes import load_stock, measure_minutes
+from benchmarks.minutes import load_stock, measure_minutes, parse_changes
 from benchmarks.minutes_page import draw, tabulate
 from benchmarks.minutes_points import RECIPES, Point, find_best
 from stages import download_weights
@@ -164,10 +164,20 @@ def test_recipes_that_start_from_different_weights_are_refused(prepared: Path) -
         measure(prepared)
 
 
-def test_a_precision_is_for_all_recipes_but_the_papers(prepared: Path) -> None:
-    recipes = load_stock("bf16").recipes
-    precisions = {name: recipe.precision for name, recipe in recipes.items()}
-    assert precisions == {"whitened-cnn": "bf16", "tuned": "bf16", "paper": "fp32"}
+def test_recipes_can_be_changed_for_a_study(prepared: Path) -> None:
+    changes = parse_changes(["tuned.precision=bf16", "whitened-cnn.batch_size=6", "tuned.epochs=3"])
+    recipes = load_stock(changes).recipes
+    assert (recipes["tuned"].precision, recipes["tuned"].epochs) == ("bf16", 3)
+    assert recipes["whitened-cnn"].batch_size == 6
+    assert recipes["paper"] == load_stock().recipes["paper"]
+    with pytest.raises(ParamsError, match=r"finetune\.tuned\.epochs is 'x'"):
+        load_stock(parse_changes(["tuned.epochs=x"]))
+
+
+@pytest.mark.parametrize("text", ["epochs=3", "large.epochs=3", "tuned"])
+def test_a_change_names_a_recipe_and_a_key(text: str) -> None:
+    with pytest.raises(ParamsError, match=f"--set {text}: write RECIPE.KEY=VALUE"):
+        parse_changes([text])
 
 
 def test_table_and_plot_end_with_what_a_training_might_take() -> None:
