@@ -1,26 +1,19 @@
-"""A GPU of its own for each placed stage, where a machine has several.
-
-A stage holds the lock of one GPU's number, which goes with its process; other clones on the machine
-see it, too.
-"""
+"""A GPU of its own for each placed stage, where a machine has several."""
 
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from flows.orchestration.server import GPU_TAG
+from flows.placing.turns import wait_for_one
 from vision.base.scoped import setting_variables
 
 COUNT = "PIPELINE_GPUS"  # environment variable: that of the deployment, see pools.py
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 DRIVER = Path("/proc/driver/nvidia/gpus")
-LOOK_S = 1.0
 
 
 @contextmanager
@@ -56,28 +49,3 @@ def read_gpu_names() -> list[str]:
     """Return the names of this machine's GPUs, as NVIDIA's driver gives them."""
     texts = [path.read_text() for path in sorted(DRIVER.glob("*/information"))]
     return [found[1].strip() for text in texts if (found := re.search(r"Model:(.*)", text))]
-
-
-def wait_for_one(
-    kind: str, numbers: Sequence[str], stop: threading.Event, tell: Callable[[str], None]
-) -> FileLock | None:
-    """Return the lock of one of some things of this machine, when one is free.
-
-    None, where `stop` is set before.
-    """
-    folder = Path(tempfile.gettempdir()) / f"pipeline-{kind.lower()}-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    told = False
-    while not stop.is_set():
-        for number in numbers:
-            lock = FileLock(folder / f"{number}.lock", timeout=0)
-            try:
-                lock.acquire()
-            except Timeout:
-                continue
-            return lock
-        if not told:
-            tell(f"waits for one of {len(numbers)} {kind} of this machine")
-        told = True
-        stop.wait(LOOK_S)
-    return None

@@ -28,10 +28,10 @@ from flows.engine.repro import (
 from flows.engine.tree import make_environment
 from flows.orchestration.stopping import find_stop
 from flows.placing.beats import conclude
-from flows.placing.gpus import wait_for_one
 from flows.placing.objects import RefusedError, Store
 from flows.placing.orders import ANSWER, LINES, Answer, Order
 from flows.placing.parts import PartShelf, find_parts, name_parts
+from flows.placing.turns import wait_for_one
 from vision.base.kept import CHECKPOINTS
 from vision.data.parts import find_kept
 
