@@ -13,8 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 HERE = Path(__file__).parent
 COMMANDS = ("dvc", "python")
@@ -22,6 +24,7 @@ COMMANDS = ("dvc", "python")
 QUICK = {"PYTHONPATH": str(HERE / "start")}
 DIES = {"WARM_END": "SIGKILL"}  # what ends a warm command whose client is killed, not SIGTERM
 SOCKET = "WARM_SOCKET"  # environment variable: of the server that is used
+PID = "pid"  # the file beside the socket that has the server's
 SHARED = "WARM_SHARED"  # environment variable: of one that pytest's workers share
 START_S = 120.0
 
@@ -48,6 +51,7 @@ def start_server(**environment: str) -> Iterator[str]:
     path = str(folder / "socket")
     command = [sys.executable, "-m", "tests.warm.server", path]
     server = subprocess.Popen(command, cwd=HERE.parents[1], env=os.environ | QUICK | environment)
+    (folder / PID).write_text(str(server.pid))
     try:
         yield path
     finally:
@@ -61,10 +65,14 @@ def use_server(path: str) -> Iterator[None]:
     """Have `find_commands` name the commands of a server, as soon as it is ready.
 
     Raises:
-        TimeoutError: it is not within minutes.
+        ChildProcessError: it has ended.
+        TimeoutError: it is not ready within minutes.
     """
     deadline = time.monotonic() + START_S
+    pid = int(Path(path).with_name(PID).read_text())
     while not Path(path).exists():
+        if not is_running(pid):
+            raise ChildProcessError(f"the server of warm commands at {path} ended as it started")
         if time.monotonic() > deadline:
             raise TimeoutError(f"no warm commands at {path} after {START_S:.0f} s")
         time.sleep(0.05)
@@ -76,6 +84,13 @@ def use_server(path: str) -> Iterator[None]:
         del os.environ[SOCKET]
         if others:
             os.environ[SOCKET] = others
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process runs; one that has ended stays known until its parent asks for it."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def find_commands() -> str:
