@@ -1,5 +1,6 @@
 # make demo   run the whole pipeline on scikit-learn's digits: no download, no GPU
 # make test   run all checks: format, lint, types, tests, the documentation
+# make types  check the types alone
 # make docs   build the documentation into site/
 # make serve  try the scheduled runs: a Prefect server and a worker on this machine
 # make deps   write into dvc.yaml which code each stage imports
@@ -28,7 +29,7 @@ INSTALL_PROJECT := $(PIP) install --no-deps --no-build-isolation --quiet --edita
 # On each build; docs/decisions/0001-documentation-site.md says what comes of it.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test docs serve deps rooms lock check-lock
+.PHONY: demo test types docs serve deps rooms lock check-lock
 demo: $(INSTALLED)
 	pipeline demo
 
@@ -45,10 +46,12 @@ test: $(INSTALLED)
 	ruff format --check .
 	ruff check .
 	lint-imports --no-logo
-	mypy
-	mkdocs build --strict --quiet
+	$(MAKE) --no-print-directory --jobs 2 types docs
 	@# Where a worker is lost, what xdist would do then repeats its tests, or waits for ever.
 	pytest --numprocesses 3 --max-worker-restart 0
+
+types: $(INSTALLED)
+	mypy
 
 docs: $(INSTALLED)
 	mkdocs build --strict --quiet

@@ -86,18 +86,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-class OneServer(LoadScopeScheduling):
-    """Gives each test to a free worker, but those that need a Prefect server to a single one.
+class FewServers(LoadScopeScheduling):
+    """Gives each test to a free worker, but those that need a Prefect server to one or two.
 
-    So it does with the tests of a file that share what one of them makes. xdist's own groups have
-    no effect with pytest 9.2, which keeps a test's id elsewhere.
+    One worker alone would be at them when all others have ended. So it does with the tests of a
+    file that share what one of them makes. xdist's own groups have no effect with pytest 9.2, which
+    keeps a test's id elsewhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
         text = _read(path)
         if "prefect_server" in text:
-            return "prefect-server"
+            return "prefect-server" if "/placing/" in path else "another-prefect-server"
         return path if 'scope="module"' in text else nodeid
 
 
@@ -108,7 +109,7 @@ def _read(path: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return OneServer(config, log)
+    return FewServers(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
