@@ -197,9 +197,17 @@ def _open_checkpoint(
     stock: Stock, recipe: str, params: Recipe, piece: str, seed: int | None
 ) -> Checkpoint:
     """Return where a training goes on: that of fewer epochs, where their number changes no step."""
-    facts = {"conditions": describe_conditions(stock), "params": params.model_dump(mode="json")}
+    conditions, values = describe_conditions(stock), params.model_dump(mode="json")
     if params.schedule == "constant" and not params.lookahead:
-        piece = f"{recipe}-by-epochs" + (f"-seed-{seed}" if seed is not None else "")
-        del facts["params"]["epochs"]
+        name = f"{recipe}-by-epochs" + (f"-seed-{seed}" if seed is not None else "")
+        shared = _open(name, conditions, values | {"epochs": None})
+        saved = shared.load()
+        if saved is None or len(saved["history"]) <= params.epochs:
+            return shared
+    return _open(piece, conditions, values)
+
+
+def _open(name: str, conditions: dict[str, Any], values: dict[str, Any]) -> Checkpoint:
+    facts = {"conditions": conditions, "params": values}
     texts = {key: json.dumps(value, sort_keys=True) for key, value in facts.items()}
-    return open_checkpoint(f"minutes-{piece}", texts)
+    return open_checkpoint(f"minutes-{name}", texts)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,22 @@ def test_table_and_plot_end_with_what_a_training_might_take() -> None:
 
 
 @pytest.mark.slow
+def test_a_shorter_training_does_not_go_on_from_a_longer_one(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("minutes", "minutes_points", "minutes_page"):
+        monkeypatch.setattr(f"benchmarks.{module}.RECIPES", {"paper": "finetune"})
+    monkeypatch.setattr("benchmarks.minutes.time_plain", take_no_time)
+    for lengths in ([2], [1]):
+        measure(prepared, lengths=lengths)
+    histories = [
+        read_json(prepared / f"pieces/paper-{epochs}.json")["figures"]["history"]
+        for epochs in (1, 2)
+    ]
+    assert histories[0] == histories[1][:1]
+
+
+@pytest.mark.slow
 def test_a_training_that_would_take_too_long_is_left_out(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,5 +217,5 @@ def test_a_training_that_would_take_too_long_is_left_out(
     assert "- whitened-cnn-2: would take 0 minutes, more than 1e-09" in page
 
 
-def measure(folder: Path, limit: float = 60) -> None:
-    measure_minutes(folder, limit, Budget(time.monotonic(), 600), lengths=[1, 2])
+def measure(folder: Path, limit: float = 60, lengths: Sequence[int] = (1, 2)) -> None:
+    measure_minutes(folder, limit, Budget(time.monotonic(), 600), lengths=lengths)
