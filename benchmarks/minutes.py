@@ -43,9 +43,10 @@ from benchmarks.minutes_points import (
     read_points,
     read_trainings,
 )
+from flows.engine.overrides import parse_value
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import write_array
-from vision.base.params import get_value, parse_yaml, read_params
+from vision.base.params import get_value, read_params
 from vision.base.sections import check_section, load_section, load_seed
 from vision.data.dataset import load_manifest, load_split
 from vision.models.pretrained import load_pretrained, load_pretrained_manifest
@@ -91,7 +92,7 @@ def _load_stock(changes: Changes) -> Stock:
 def _load_recipe(name: str, changes: dict[str, Any]) -> Recipe:
     key = f"{RECIPES[name]}.{name}"
     values = get_value(read_params(), key) | changes
-    if key.startswith("baselines."):
+    if RECIPES[name] == "baselines":
         return check_baseline(name, values)
     return check_section(key, values, FinetuneParams)
 
@@ -100,7 +101,7 @@ def parse_changes(texts: Iterable[str]) -> Changes:
     """Return the changes that texts such as `tuned.epochs=5` ask for, by recipe.
 
     Raises:
-        ParamsError: one is of another form, or of a recipe that is not measured here.
+        ParamsError: one is of another form, or of a recipe that is not measured here, or no YAML.
     """
     changes: Changes = {}
     for text in texts:
@@ -108,7 +109,7 @@ def parse_changes(texts: Iterable[str]) -> Changes:
         name, _, key = place.partition(".")
         if name not in RECIPES or not key:
             raise ParamsError(f"--set {text}: write RECIPE.KEY=VALUE, of {', '.join(RECIPES)}")
-        changes.setdefault(name, {})[key] = parse_yaml(value)
+        changes.setdefault(name, {})[key] = parse_value(value)
     return changes
 
 
@@ -199,7 +200,7 @@ def _open_checkpoint(
     """Return where a training goes on: that of fewer epochs, where their number changes no step."""
     conditions, values = describe_conditions(stock), params.model_dump(mode="json")
     if params.schedule == "constant" and not params.lookahead:
-        name = f"{recipe}-by-epochs" + (f"-seed-{seed}" if seed is not None else "")
+        name = name_piece(recipe, "by-epochs", seed)
         shared = _open(name, conditions, values | {"epochs": None})
         saved = shared.load()
         if saved is None or len(saved["history"]) <= params.epochs:

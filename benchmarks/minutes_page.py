@@ -1,7 +1,6 @@
 """The page of benchmarks.minutes: tables, a plot, and what is best in the plain program's time."""
 
 import math
-from collections.abc import Iterator
 from statistics import mean
 from typing import Any
 
@@ -19,6 +18,7 @@ from benchmarks.minutes_points import (
     read_points,
 )
 from vision.base.files import write_text
+from vision.base.params import flatten
 from vision.base.sections import load_seed
 from vision.report.figures import COLOURS, MARKERS, STYLE
 
@@ -58,14 +58,8 @@ def describe_changes(study: Study) -> str:
     """Say in which precision all ran, and what was not as params.yaml has it."""
     named = [f"{name} in {recipe.precision}" for name, recipe in study.stock.recipes.items()]
     text = f"Trained {', '.join(named)}, the plain program in fp32."
-    changed = [f"{name}.{key} {value}" for name, key, value in _list_changes(study)]
+    changed = [f"{key} {value}" for key, value in flatten(study.changes)]
     return f"{text} Other than in params.yaml: {', '.join(changed)}." if changed else text
-
-
-def _list_changes(study: Study) -> Iterator[tuple[str, str, Any]]:
-    for name, changes in study.changes.items():
-        for key, value in changes.items():
-            yield name, key, value
 
 
 def describe_chosen(study: Study, points: list[Point]) -> list[str]:

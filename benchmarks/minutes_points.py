@@ -55,7 +55,7 @@ def list_recipes(study: Study, name: str) -> list[str]:
     return [average.first, average.second] if average else [name]
 
 
-def name_piece(recipe: str, epochs: int, seed: int | None = None) -> str:
+def name_piece(recipe: str, epochs: int | str, seed: int | None = None) -> str:
     return f"{recipe}-{epochs}" + (f"-seed-{seed}" if seed is not None else "")
 
 

@@ -181,6 +181,11 @@ def test_a_change_names_a_recipe_and_a_key(text: str) -> None:
         parse_changes([text])
 
 
+def test_a_change_whose_value_is_no_yaml_is_refused() -> None:
+    with pytest.raises(ParamsError, match="'\\[1' is not a value"):
+        parse_changes(["tuned.epochs=[1"])
+
+
 def test_table_and_plot_end_with_what_a_training_might_take() -> None:
     _, rows = tabulate(POINTS, NAMES, limit=15)
     assert [row[0] for row in rows] == ["1", "2", "3", "5", "7", "10", "15"]
@@ -192,9 +197,7 @@ def test_table_and_plot_end_with_what_a_training_might_take() -> None:
 def test_a_shorter_training_does_not_go_on_from_a_longer_one(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("minutes", "minutes_points", "minutes_page"):
-        monkeypatch.setattr(f"benchmarks.{module}.RECIPES", {"paper": "finetune"})
-    monkeypatch.setattr("benchmarks.minutes.time_plain", take_no_time)
+    measure_alone("paper", monkeypatch)
     for lengths in ([2], [1]):
         measure(prepared, lengths=lengths)
     histories = [
@@ -208,13 +211,18 @@ def test_a_shorter_training_does_not_go_on_from_a_longer_one(
 def test_a_training_that_would_take_too_long_is_left_out(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("minutes", "minutes_points", "minutes_page"):
-        monkeypatch.setattr(f"benchmarks.{module}.RECIPES", {"whitened-cnn": "baselines"})
-    monkeypatch.setattr("benchmarks.minutes.time_plain", take_no_time)
+    measure_alone("whitened-cnn", monkeypatch)
     measure(prepared, limit=1e-9)
     page = (prepared / "README.md").read_text()
     assert "| whitened-cnn | 1 |" in page
     assert "- whitened-cnn-2: would take 0 minutes, more than 1e-09" in page
+
+
+def measure_alone(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a single recipe measured, in whose time no plain program is."""
+    for module in ("minutes", "minutes_points", "minutes_page"):
+        monkeypatch.setattr(f"benchmarks.{module}.RECIPES", {recipe: RECIPES[recipe]})
+    monkeypatch.setattr("benchmarks.minutes.time_plain", take_no_time)
 
 
 def measure(folder: Path, limit: float = 60, lengths: Sequence[int] = (1, 2)) -> None:
