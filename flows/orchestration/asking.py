@@ -99,6 +99,8 @@ def harmless(tell: Callable[P, None]) -> Callable[P, None]:
 
 
 def describe_error(error: Exception) -> str:
-    """Write an error of the connection in one line."""
+    """Write an error of the connection, or an answer that is one, in one line."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answered {error.response.status_code} {error.response.reason_phrase}"
     first, *_ = str(error).splitlines() or [""]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
