@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.gpu_plan import Budget
 from benchmarks.memory import Growth, measure_growth
-from benchmarks.minutes import POWERS, measure_minutes, parse_changes
+from benchmarks.minutes import POWERS, measure_minutes
 from benchmarks.recipes import Course, trace_courses
 from benchmarks.speed import BATCH_SIZE, Speed, make_images, measure_speeds
+from flows.engine.overrides import parse_overrides
 from vision.base.errors import PipelineError
 from vision.base.files import write_text
 from vision.base.hardware import describe_hardware
@@ -37,13 +38,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="train instead, each training for so many")
     parser.add_argument("--hours", type=float, default=24, help="of this call, with --minutes")
     parser.add_argument("--epochs", type=int, nargs="+", default=POWERS, help="of the trainings")
-    parser.add_argument("--set", nargs="+", default=(), help="such as tuned.precision=bf16")
+    parser.add_argument("-S", "--set-param", action="append", default=[], help="as dvc exp run has")
     wanted = parser.parse_args()
     if wanted.minutes:
         budget = Budget(time.monotonic(), 3600 * wanted.hours)
         try:
-            folder, epochs = wanted.out / "minutes", wanted.epochs
-            measure_minutes(folder, wanted.minutes, budget, parse_changes(wanted.set), epochs)
+            folder, overrides = wanted.out / "minutes", parse_overrides(wanted.set_param)
+            measure_minutes(folder, wanted.minutes, budget, overrides, wanted.epochs)
         except PipelineError as error:
             raise SystemExit(f"error: {error}") from None
         return

@@ -15,7 +15,7 @@ One that is not finished has its checkpoint in data/checkpoints, from which the 
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,6 @@ from benchmarks.minutes_points import (
     N_SEEDS,
     PLAIN,
     RECIPES,
-    Changes,
     Point,
     Study,
     find_best,
@@ -43,7 +42,7 @@ from benchmarks.minutes_points import (
     read_points,
     read_trainings,
 )
-from flows.engine.overrides import parse_value
+from flows.engine.overrides import apply_overrides
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import write_array
 from vision.base.params import get_value, read_params
@@ -61,25 +60,27 @@ MOST_EPOCHS = 128
 POWERS = tuple(2**power for power in range(MOST_EPOCHS.bit_length()))
 
 
-def load_stock(changes: Changes | None = None) -> Stock:
+def load_stock(overrides: Mapping[str, Any] | None = None) -> Stock:
     """Open what the stages of this project have made.
 
     Args:
-        changes: of keys of recipes, by the recipe's name.
+        overrides: of params.yaml, as parse_overrides gives them.
 
     Raises:
         DataError: they have not.
         ParamsError: a recipe cannot be so, or the recipes start from different weights.
     """
+    params = read_params()
+    apply_overrides(params, overrides or {})
     try:
-        return _load_stock(changes or {})
+        return _load_stock(params)
     except FileNotFoundError as error:
         way_out = f"dvc repro split download-weights@{START} makes it"
         raise DataError(f"{error.filename} is missing: {way_out}") from None
 
 
-def _load_stock(changes: Changes) -> Stock:
-    recipes = {name: _load_recipe(name, changes.get(name, {})) for name in RECIPES}
+def _load_stock(params: dict[str, Any]) -> Stock:
+    recipes = {name: _check_recipe(name, params) for name in RECIPES}
     finetuned = [each for each in recipes.values() if isinstance(each, FinetuneParams)]
     if len({(each.architecture, each.weights) for each in finetuned}) > 1:
         raise ParamsError("finetune.tuned and finetune.paper start from different weights")
@@ -89,35 +90,19 @@ def _load_stock(changes: Changes) -> Stock:
     return Stock(train_set, val, test, weights, recipes, facts | {"code": digest_code()})
 
 
-def _load_recipe(name: str, changes: dict[str, Any]) -> Recipe:
+def _check_recipe(name: str, params: dict[str, Any]) -> Recipe:
     key = f"{RECIPES[name]}.{name}"
-    values = get_value(read_params(), key) | changes
+    values = get_value(params, key)
     if RECIPES[name] == "baselines":
         return check_baseline(name, values)
     return check_section(key, values, FinetuneParams)
-
-
-def parse_changes(texts: Iterable[str]) -> Changes:
-    """Return the changes that texts such as `tuned.epochs=5` ask for, by recipe.
-
-    Raises:
-        ParamsError: one is of another form, or of a recipe that is not measured here, or no YAML.
-    """
-    changes: Changes = {}
-    for text in texts:
-        place, _, value = text.partition("=")
-        name, _, key = place.partition(".")
-        if name not in RECIPES or not key:
-            raise ParamsError(f"--set {text}: write RECIPE.KEY=VALUE, of {', '.join(RECIPES)}")
-        changes.setdefault(name, {})[key] = parse_value(value)
-    return changes
 
 
 def measure_minutes(
     folder: Path,
     limit: float,
     budget: Budget,
-    changes: Changes | None = None,
+    overrides: Mapping[str, Any] | None = None,
     lengths: Collection[int] = POWERS,
 ) -> None:
     """Train what is missing, and write the page anew after each training.
@@ -125,10 +110,10 @@ def measure_minutes(
     Args:
         limit: minutes that a training may take.
         budget: of this call.
-        changes: of keys of recipes, by the recipe's name.
+        overrides: of params.yaml, as parse_overrides gives them.
         lengths: in epochs, of the trainings; each recipe's own is added.
     """
-    study = Study(load_stock(changes), load_averages(), folder, limit, changes or {})
+    study = Study(load_stock(overrides), load_averages(), folder, limit, overrides or {})
     conditions = describe_conditions(study.stock)
     facts = conditions | {"commit": read_commit()}
     missing = ["nothing was begun"]

@@ -18,7 +18,6 @@ from benchmarks.minutes_points import (
     read_points,
 )
 from vision.base.files import write_text
-from vision.base.params import flatten
 from vision.base.sections import load_seed
 from vision.report.figures import COLOURS, MARKERS, STYLE
 
@@ -58,7 +57,7 @@ def describe_changes(study: Study) -> str:
     """Say in which precision all ran, and what was not as params.yaml has it."""
     named = [f"{name} in {recipe.precision}" for name, recipe in study.stock.recipes.items()]
     text = f"Trained {', '.join(named)}, the plain program in fp32."
-    changed = [f"{key} {value}" for key, value in flatten(study.changes)]
+    changed = [f"{key} {value}" for key, value in study.overrides.items()]
     return f"{text} Other than in params.yaml: {', '.join(changed)}." if changed else text
 
 

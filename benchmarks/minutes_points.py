@@ -1,6 +1,6 @@
 """What benchmarks.minutes has measured: trainings, and pairs of them that decide together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,9 +14,6 @@ from vision.schema.averages import AverageParams
 RECIPES = {"whitened-cnn": "baselines", "tuned": "finetune", "paper": "finetune"}
 N_SEEDS = 3  # of what is best within the time of the plain program
 PLAIN = "paper"  # the recipe that the plain program has
-
-
-Changes = dict[str, dict[str, Any]]  # what a study changes of params.yaml, by recipe and key
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Study:
     averages: dict[str, AverageParams]  # of two of RECIPES
     folder: Path
     limit: float  # minutes that a training may take
-    changes: Changes
+    overrides: Mapping[str, Any]  # of params.yaml, by key
 
     @property
     def names(self) -> list[str]:

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from benchmarks.gpu_plan import Budget
-from benchmarks.minutes import load_stock, measure_minutes, parse_changes
+from benchmarks.minutes import load_stock, measure_minutes
 from benchmarks.minutes_page import draw, tabulate
 from benchmarks.minutes_points import RECIPES, Point, find_best
+from flows.engine.overrides import parse_overrides
 from stages import download_weights
 from vision.base.errors import DataError, ParamsError
 from vision.base.files import read_json, write_array, write_json
@@ -166,24 +167,14 @@ def test_recipes_that_start_from_different_weights_are_refused(prepared: Path) -
 
 
 def test_recipes_can_be_changed_for_a_study(prepared: Path) -> None:
-    changes = parse_changes(["tuned.precision=bf16", "whitened-cnn.batch_size=6", "tuned.epochs=3"])
-    recipes = load_stock(changes).recipes
-    assert (recipes["tuned"].precision, recipes["tuned"].epochs) == ("bf16", 3)
-    assert recipes["whitened-cnn"].batch_size == 6
+    texts = ["finetune.tuned.weight_decay=0.5", "baselines.whitened-cnn.batch_size=6"]
+    recipes = load_stock(parse_overrides(texts)).recipes
+    assert (recipes["tuned"].weight_decay, recipes["whitened-cnn"].batch_size) == (0.5, 6)
     assert recipes["paper"] == load_stock().recipes["paper"]
     with pytest.raises(ParamsError, match=r"finetune\.tuned\.epochs is 'x'"):
-        load_stock(parse_changes(["tuned.epochs=x"]))
-
-
-@pytest.mark.parametrize("text", ["epochs=3", "large.epochs=3", "tuned"])
-def test_a_change_names_a_recipe_and_a_key(text: str) -> None:
-    with pytest.raises(ParamsError, match=f"--set {text}: write RECIPE.KEY=VALUE"):
-        parse_changes([text])
-
-
-def test_a_change_whose_value_is_no_yaml_is_refused() -> None:
-    with pytest.raises(ParamsError, match="'\\[1' is not a value"):
-        parse_changes(["tuned.epochs=[1"])
+        load_stock({"finetune.tuned.epochs": "x"})
+    with pytest.raises(ParamsError, match=r"finetune\.tuned\.epoch is unknown; .* has .*epochs"):
+        load_stock({"finetune.tuned.epoch": 3})
 
 
 def test_table_and_plot_end_with_what_a_training_might_take() -> None:
