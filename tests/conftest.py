@@ -1,5 +1,6 @@
 """Small data for all tests: real formats, made on the spot, offline."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from vision.base.files import write_array, write_json, write_rows
 from vision.data.dataset import ImageSet
 from vision.data.sharding import write_images
 
+gc.disable()  # until all tests are imported, which leaves no garbage
 for name in ("MIRROR", "PIPELINE_MIRROR"):  # one of the user's must not decide a test
     os.environ.pop(name, None)
 # Thousands of small files are written and removed, which takes a disk a tenth of all time.
@@ -84,6 +86,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.path.name != "test_kill.py", not is_slow, needs(item, "project")
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 class FewServers(LoadScopeScheduling):

@@ -56,6 +56,7 @@ class Command(NamedTuple):
 
 def import_all() -> None:
     """Import what the stages import, and leave out the project's own modules and their finder."""
+    gc.disable()  # what is imported stays, and commands end soon
     finders = [*sys.meta_path]
     for path in Path("stages").glob("[!_]*.py"):
         importlib.import_module(f"stages.{path.stem}")
@@ -168,7 +169,6 @@ def begin(listener: socket.socket, waiting: selectors.BaseSelector) -> None:
 
 def start(command: Command, files: list[int]) -> NoReturn:
     """Become the command, and end without taking apart, module by module, what was imported."""
-    gc.disable()  # it ends soon
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
