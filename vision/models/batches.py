@@ -74,10 +74,15 @@ class Held:
 
 def can_hold(data: ImageSet, device: torch.device) -> bool:
     """Say whether a subset fits into a GPU's memory, beside the network that it trains."""
+    return has_room(len(data) * 3 * data.image_px**2, device)
+
+
+def has_room(n_bytes: int, device: torch.device) -> bool:
+    """Say whether a GPU has room for so much beside a network that trains; false of a CPU."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return len(data) * 3 * data.image_px**2 <= HELD_SHARE * free
+    return n_bytes <= HELD_SHARE * free
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,15 +6,17 @@ import torch
 from torchvision.models import resnet18
 
 from tests.conftest import make_image_set
-from vision.base.errors import ParamsError
+from vision.base.errors import ParamsError, TrainingError
 from vision.base.sections import check_section
 from vision.models.backbones import outline_backbone
 from vision.models.networks import build_model
 from vision.schema.finetune import FinetuneParams
+from vision.training.features import make_room
 from vision.training.finetuning import BackbonePlan, check_recipe, count_trainable
 from vision.training.loop import fit
 from vision.training.recipes import describe_model
 
+CPU = torch.device("cpu")
 PLAIN = {
     "architecture": "resnet18",
     "weights": "none",
@@ -91,6 +94,26 @@ def test_features_are_computed_anew_when_fewer_layers_are_frozen() -> None:
     plan, model = BackbonePlan(params), resnet18()
     cuts = [plan.split(model, epoch) for epoch in (1, 2)]
     assert [len(frozen) for frozen, _ in filter(None, cuts)] == [10, 7]
+
+
+def test_features_in_memory_train_as_those_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = recipe(train_from="layer4", flip=True, cache_features=True, precision="bf16")
+    train = make_image_set(6, image_px=32)
+    spec, fits = describe_model("resnet18", params, train), []
+    for fitting in (False, True):
+        monkeypatch.setattr("vision.training.features.has_room", lambda *_, says=fitting: says)
+        torch.manual_seed(0)
+        fits.append(fit(build_model(spec), spec, train, train, params, 0, BackbonePlan(params)))
+    assert fits[0].history == fits[1].history
+
+
+def test_a_full_disk_for_features_says_what_to_do(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    assert make_room((4, 5), torch.float16, CPU).shape == (4, 5)
+    with pytest.raises(TrainingError, match=rf"^{small_disk} has no room for the 0.1 GB of cache_"):
+        make_room((50, 10**6), torch.float16, CPU)
 
 
 def test_the_body_learns_at_its_own_rate() -> None:
