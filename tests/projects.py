@@ -38,6 +38,7 @@ SMALL: dict[str, Any] = {
     "baselines.three-layer-cnn.epochs": 1,
     "finetune.paper.epochs": 1,
     "finetune.paper.weights": "none",
+    "finetune.tuned.cache_features": False,
     "finetune.tuned.epochs": 1,
     "finetune.tuned.input_px": 16,
     "finetune.tuned.precision": "fp32",  # as fast as it gets on any processor

@@ -31,6 +31,7 @@ OVERRIDES: dict[str, Any] = {
     "finetune.tuned.weights": "none",
     "finetune.tuned.epochs": 3,
     "finetune.tuned.input_px": 32,
+    "finetune.tuned.cache_features": False,
     "finetune.tuned.repeats": 0,
     "finetune.tuned.train_from": "conv1",  # what is random must learn
     "finetune.tuned.flip": False,
