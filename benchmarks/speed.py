@@ -50,6 +50,7 @@ class Rates:
     train: float
     evaluate: float
     ceiling: float = math.nan  # FLOP/s of a large matrix product in the same precision, likewise
+    begin: float = 0.0  # seconds per image, once: what frozen layers give, where that is kept
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,12 @@ def _time_program(program: Program, data: ImageSet) -> Rates:
     else:
         dtype = torch.bfloat16 if program.spec.precision == "bf16" else torch.float32
         train, evaluate = partial(program.train_epoch, 1, ""), partial(program.validate, data, "")
-    rate, ceiling = len(data) / _time(train), measure_ceiling(dtype)
-    return Rates(rate, len(data) / _time(evaluate), ceiling)
+    seconds, begin = _time(train), 0.0
+    if isinstance(program, Trainer) and program.features:  # as they are after an epoch
+        program.features = None
+        begin = max(0.0, _time(train) - seconds) / len(data)
+    ceiling = measure_ceiling(dtype)
+    return Rates(len(data) / seconds, len(data) / _time(evaluate), ceiling, begin)
 
 
 def _time(call: Callable[[], object]) -> float:

@@ -8,7 +8,15 @@ import pytest
 
 from benchmarks.compare import ratio, write_table
 from benchmarks.recipes import add_minutes, list_sides, trace_courses
-from benchmarks.speed import PAPER, Rates, Speed, count_flops, make_images
+from benchmarks.speed import (
+    PAPER,
+    Rates,
+    Speed,
+    build_trainer,
+    count_flops,
+    make_images,
+    take_turns,
+)
 from tests.projects import ROOT, run
 from vision.base.files import write_json
 from vision.schema.baselines import SCHEMAS
@@ -61,6 +69,23 @@ def write_training(name: str, architecture: str, recipe: dict[str, Any]) -> None
     (folder / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.25\n")
 
 
+CACHED = {"input_px": 64, "train_from": "layer4", "cache_features": True, "test_flip": True}
+
+
+def test_what_frozen_layers_give_is_computed_before_the_first_epoch() -> None:
+    rates = {16: Rates(600.0, 3000.0, begin=0.01)}
+    without = add_minutes([16, 16, 16], {16: Rates(600.0, 3000.0)}, n_train=6000, n_val=500)
+    minutes = add_minutes([16, 16, 16], rates, n_train=6000, n_val=500)
+    assert minutes == pytest.approx([each + 1 for each in without])
+
+
+def test_features_of_frozen_layers_are_timed_apart() -> None:
+    data = make_images(64)
+    cached = {"kept": build_trainer(data, PAPER | CACHED)}
+    rates = take_turns(cached, data, rounds=1)["kept"]
+    assert rates.begin > 0
+
+
 @pytest.mark.slow
 def test_recorded_trainings_are_traced_beside_the_plain_program(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
@@ -68,10 +93,11 @@ def test_recorded_trainings_are_traced_beside_the_plain_program(
     # A worker is a fork of this process, and fails where another test has used Prefect in it.
     monkeypatch.setattr("benchmarks.speed.WORKERS", (0,))
     write_json(Path("data/split/summary.json"), {"train": {"n": 6000}, "val": {"n": 500}})
-    for name, more in {"paper": {}, "tuned": {"input_px": 48, "test_flip": True}}.items():
+    for name, more in {"paper": {}, "tuned": CACHED}.items():
         recipe = FinetuneParams.model_validate(PAPER | {"epochs": 2} | more).model_dump(mode="json")
         write_training(name, "resnet18", recipe)
     write_training("small", "two-layer-fc", {})
+    write_training("both", "average", {"first": "paper", "second": "tuned", "share": 0.5})
     own = {"architecture": "whitened-cnn", "widths": [8, 8, 8]}
     values = {key: value for key, value in PAPER.items() if key != "weights"}
     fast = SCHEMAS["whitened-cnn"].model_validate(values | own | {"epochs": 2})
