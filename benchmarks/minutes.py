@@ -15,7 +15,7 @@ One that is not finished has its checkpoint in data/checkpoints, from which the 
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,15 +68,25 @@ def load_stock(overrides: Mapping[str, Any] | None = None) -> Stock:
 
     Raises:
         DataError: they have not.
-        ParamsError: a recipe cannot be so, or the recipes start from different weights.
+        ParamsError: a recipe cannot be so, or the recipes start from different weights; or what is
+            overridden is no key of a recipe that is measured.
     """
     params = read_params()
+    check_overrides(overrides or {})
     apply_overrides(params, overrides or {})
     try:
         return _load_stock(params)
     except FileNotFoundError as error:
         way_out = f"dvc repro split download-weights@{START} makes it"
         raise DataError(f"{error.filename} is missing: {way_out}") from None
+
+
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Raise ParamsError unless all are keys of recipes that are measured here."""
+    places = [f"{section}.{name}" for name, section in RECIPES.items()]
+    for key in overrides:
+        if not any(key.lstrip("+~").startswith(f"{place}.") for place in places):
+            raise ParamsError(f"-S {key}: a study changes keys of {', '.join(places)} alone")
 
 
 def _load_stock(params: dict[str, Any]) -> Stock:

@@ -128,7 +128,10 @@ def take_turns(programs: Mapping[Name, Program], data: ImageSet, rounds: int) ->
 
 
 def _time_program(program: Program, data: ImageSet) -> Rates:
-    """Time one epoch of training, the judging of all images, and between them the ceiling."""
+    """Time one epoch of training, the judging of all images, and between them the ceiling.
+
+    Where features of frozen layers are kept, an epoch that computes them anew is timed, too.
+    """
     # Ours asks for repeatable results, for the whole process; a notebook does not.
     is_plain = isinstance(program, PlainProgram)
     torch.set_deterministic_debug_mode("default" if is_plain else "error")

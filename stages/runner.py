@@ -4,7 +4,6 @@ DVC records code, params and inputs as they are when a command ends. A stage who
 edited while it ran would be recorded against the wrong ones, so it fails instead.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -23,6 +22,7 @@ from stages.known import bring_back, find_known, keep
 from stages.unlisted import remove_unlisted
 from vision.base.death_signal import end_with_parent
 from vision.base.errors import BusyError, ChangedError, DepsError, ParamsError, PipelineError
+from vision.base.files import FULL
 from vision.base.fingerprint import digest_path
 from vision.base.memory import is_shortage, say_shortage
 from vision.base.params import check_name, get_value, read_params
@@ -173,7 +173,7 @@ def describe_os_error(error: OSError) -> str:
         OSError: `error` itself, where it names no file and is not about room: a fault of ours.
     """
     path = error.filename
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return f"no room is left for {path or 'a file'}: free some, then run it again"
     if path is None:
         raise error

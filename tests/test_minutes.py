@@ -177,6 +177,12 @@ def test_recipes_can_be_changed_for_a_study(prepared: Path) -> None:
         load_stock({"finetune.tuned.epoch": 3})
 
 
+@pytest.mark.parametrize("key", ["seed", "finetune.large.epochs", "+models.averages.x", "epochs"])
+def test_a_study_changes_what_it_measures_alone(prepared: Path, key: str) -> None:
+    with pytest.raises(ParamsError, match=rf"^-S {re.escape(key)}: a study changes keys of base"):
+        load_stock({key: 3})
+
+
 def test_table_and_plot_end_with_what_a_training_might_take() -> None:
     _, rows = tabulate(POINTS, NAMES, limit=15)
     assert [row[0] for row in rows] == ["1", "2", "3", "5", "7", "10", "15"]

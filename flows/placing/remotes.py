@@ -4,15 +4,14 @@ Each kind of remote has errors of its own, in packages that need not be installe
 apart by their names. What is not known to need someone's hand is held for passing.
 """
 
-import errno
 from collections.abc import Iterator
 
 from flows.engine.patience import AwayError
 from vision.base.errors import PipelineError
+from vision.base.files import FULL
 
 REFUSALS = {"PermissionDenied", "PermissionError", "ProtocolError"}  # of SSH: too many keys tried
 NO_FOLDER = "NotADirectoryError"  # a file stands where a folder should
-FULL = {errno.ENOSPC, errno.EDQUOT}
 SETTING = "dvc remote modify --local NAME"
 WAYS_IN = {
     "": "see who may read and write there",

@@ -3,7 +3,6 @@
 It is held in a GPU's memory if it fits, else in a file that is read by memory map.
 """
 
-import errno
 import math
 import os
 import tempfile
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.base.errors import TrainingError
-from vision.base.files import reserve
+from vision.base.files import FULL, reserve
 from vision.base.progress import track
 from vision.data.dataset import ImageSet
 from vision.models.batches import count_batches, has_room, iterate_batches, send, to_input
@@ -65,9 +64,9 @@ class Features:
         views = torch.zeros_like(positions)
         if draws.mirrored is not None:
             views = draws.mirrored[:, 0].long()
-        places = [send(each, self.values.device) for each in (views, positions)]
-        values = self.values[places[0], places[1]].to(self.device).float()
-        return values, send(self.labels[positions], self.device)
+        labels = send(self.labels[positions], self.device)
+        views, positions = (send(each, self.values.device) for each in (views, positions))
+        return self.values[views, positions].to(self.device).float(), labels
 
 
 def make_room(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -81,15 +80,17 @@ def make_room(shape: Sequence[int], dtype: torch.dtype, device: torch.device) ->
     n_bytes = math.prod(shape) * dtype.itemsize
     if has_room(n_bytes, device):
         return torch.empty(tuple(shape), dtype=dtype, device=device)
-    folder = os.environ.get("TMPDIR") or (LARGE if os.access(LARGE, os.W_OK) else None)
+    folder = tempfile.gettempdir()
+    if "TMPDIR" not in os.environ and os.access(LARGE, os.W_OK):
+        folder = LARGE
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             reserve(file, n_bytes)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in FULL:
                 raise
             raise TrainingError(
-                f"{folder or tempfile.gettempdir()} has no room for the {n_bytes / 1e9:.1f} GB of "
+                f"{folder} has no room for the {n_bytes / 1e9:.1f} GB of "
                 "cache_features: free some, set TMPDIR to a larger disk, or cache_features to false"
             ) from None
         kind = np.dtype(str(dtype).removeprefix("torch."))

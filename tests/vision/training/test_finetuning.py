@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,18 @@ def test_a_full_disk_for_features_says_what_to_do(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(small_disk))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # to be looked for anew
     assert make_room((4, 5), torch.float16, CPU).shape == (4, 5)
     with pytest.raises(TrainingError, match=rf"^{small_disk} has no room for the 0.1 GB of cache_"):
         make_room((50, 10**6), torch.float16, CPU)
+
+
+def test_a_folder_for_features_that_is_gone_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert make_room((4, 5), torch.float16, CPU).shape == (4, 5)
 
 
 def test_the_body_learns_at_its_own_rate() -> None:
