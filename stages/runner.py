@@ -21,8 +21,7 @@ from stages.declared import DVC_FILE, fingerprint, has_members, read_declared
 from stages.known import bring_back, find_known, keep
 from stages.unlisted import remove_unlisted
 from vision.base.death_signal import end_with_parent
-from vision.base.errors import BusyError, ChangedError, DepsError, ParamsError, PipelineError
-from vision.base.files import FULL
+from vision.base.errors import FULL, BusyError, ChangedError, DepsError, ParamsError, PipelineError
 from vision.base.fingerprint import digest_path
 from vision.base.memory import is_shortage, say_shortage
 from vision.base.params import check_name, get_value, read_params

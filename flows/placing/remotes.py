@@ -7,8 +7,7 @@ apart by their names. What is not known to need someone's hand is held for passi
 from collections.abc import Iterator
 
 from flows.engine.patience import AwayError
-from vision.base.errors import PipelineError
-from vision.base.files import FULL
+from vision.base.errors import FULL, PipelineError
 
 REFUSALS = {"PermissionDenied", "PermissionError", "ProtocolError"}  # of SSH: too many keys tried
 NO_FOLDER = "NotADirectoryError"  # a file stands where a folder should

@@ -13,6 +13,10 @@ PipelineError
 └── BusyError        the same stage is at work in this folder already
 """
 
+import errno
+
+FULL = {errno.ENOSPC, errno.EDQUOT}  # errors of a disk that has no room left
+
 
 class PipelineError(Exception):
     """Base of all errors that end a stage with one line and exit status 1."""

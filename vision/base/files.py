@@ -1,7 +1,6 @@
 """Write files whole or not at all, with bytes that depend on the content alone."""
 
 import csv
-import errno
 import glob
 import hashlib
 import io
@@ -16,7 +15,6 @@ import numpy as np
 
 from vision.base.errors import DataError
 
-FULL = {errno.ENOSPC, errno.EDQUOT}  # errors of a disk that has no room left
 RESTORE = "remove it, then dvc checkout brings it back, or dvc repro makes it"
 
 

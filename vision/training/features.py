@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision.base.errors import TrainingError
-from vision.base.files import FULL, reserve
+from vision.base.errors import FULL, TrainingError
+from vision.base.files import reserve
 from vision.base.progress import track
 from vision.data.dataset import ImageSet
 from vision.models.batches import count_batches, has_room, iterate_batches, send, to_input
